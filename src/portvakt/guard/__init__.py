@@ -1,0 +1,23 @@
+"""The door to the guard: all that an adapter may see."""
+
+from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.guard import Guard
+from portvakt.http.request import HttpRequest
+from portvakt.http.response import Response
+from portvakt.policy.access_token import AccessToken
+from portvakt.policy.decision import Decision
+from portvakt.policy.requirement import Requirement
+from portvakt.policy.routes import Route, Routes
+
+__all__ = [
+    "AccessToken",
+    "ConfigurationError",
+    "Decision",
+    "Guard",
+    "HttpRequest",
+    "Problem",
+    "Requirement",
+    "Response",
+    "Route",
+    "Routes",
+]

@@ -1,0 +1,263 @@
+"""The guard: a request in, a decision out. The path of one request is written here, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from portvakt.clock import Clock, SystemClock
+from portvakt.errors import ConfigurationError, Refused, Unavailable
+from portvakt.guard.steps import authenticate, confirm, resolve_issuer
+from portvakt.guard.validated import ValidatedTokens
+from portvakt.home import Elsewhere, Home, finish
+from portvakt.oauth.bearer import read_credential, refuse_method_override
+from portvakt.oauth.challenge import Challenges
+from portvakt.policy.decision import Decision, Observer
+from portvakt.policy.requirement import Requirement, authorize
+from portvakt.policy.routes import Route, Routes
+from portvakt.refusal import Code, Refusal
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from types import TracebackType
+    from typing import Self
+
+    from portvakt.http.request import HttpRequest
+    from portvakt.jose.jws import KnownHeaders
+    from portvakt.net.keys import KeySource
+    from portvakt.policy.access_token import AccessToken
+    from portvakt.policy.issuer import TrustedIssuer
+
+__all__ = ["Guard"]
+
+_log: Final = logging.getLogger("portvakt")
+
+#: Encoded headers remembered at most. An issuer sends one per key; the rest would be noise.
+_MAX_KNOWN_HEADERS: Final = 256
+
+
+class Guard:
+    """Judges requests by one policy. Immutable, and safe to share between threads and tasks.
+
+    Make one with :meth:`from_file` or :meth:`from_config`; the constructor takes compiled parts.
+
+    Parameters:
+        issuers: whose tokens are accepted; each ``issuer`` once.
+        keys: where their keys come from.
+        routes: which rule is for which request; empty: every request needs a valid token.
+        realm: the name of the API, for the challenge; the first issuer's audience by default.
+        clock: what time it is; the system's by default.
+        observers: who is told of every decision.
+
+    Raises:
+        ConfigurationError: if there is no issuer, or one twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuers: Iterable[TrustedIssuer],
+        keys: KeySource,
+        routes: Routes | None = None,
+        realm: str | None = None,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        listed = tuple(issuers)
+        self.issuers: Mapping[str, TrustedIssuer] = {one.issuer: one for one in listed}
+        if not listed:
+            raise ConfigurationError("no issuer is trusted, so no request could ever be admitted")
+        if len(self.issuers) != len(listed):
+            raise ConfigurationError("an issuer is listed twice: one policy for each")
+        self.keys = keys
+        self.routes = routes if routes is not None else Routes()
+        self.realm = realm if realm is not None else listed[0].audience
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.observers = tuple(observers)
+        self.home = Home()
+        self._challenges = Challenges(self.realm)
+        self._validated = ValidatedTokens(keys)
+        self._known_headers: KnownHeaders = {}
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | PathLike[str] = "portvakt.toml",
+        *,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> Self:
+        """Read a policy file, and test the guard it makes before handing it out.
+
+        Parameters:
+            path: the TOML file. Environment variables ``PORTVAKT_…`` override it.
+            clock: what time it is; the system's by default.
+            observers: who is told of every decision.
+
+        Raises:
+            ConfigurationError: with everything that is wrong, each with its place and line; or if a
+                forged token would get in.
+        """
+        from portvakt.guard.assembly import assemble_file
+
+        return assemble_file(cls, path, clock=clock, observers=observers)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> Self:
+        """Make a guard of a policy given as data, shaped like the policy file.
+
+        The data is copied: changing it later changes nothing. The environment is not read.
+
+        Parameters:
+            config: the tables of the policy file.
+            clock: what time it is; the system's by default.
+            observers: who is told of every decision.
+
+        Raises:
+            ConfigurationError: see :meth:`from_file`.
+        """
+        from portvakt.guard.assembly import assemble_config
+
+        return assemble_config(cls, config, clock=clock, observers=observers)
+
+    async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
+        """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
+
+        Parameters:
+            request: what was received.
+            requirement: what the API demands on top of the policy's own rule; neither loosens the
+                other. With one, a request that no rule of the policy is for is judged by it alone.
+        """
+        return await self._check(request, requirement, self.home.awaited)
+
+    def check_blocking(
+        self, request: HttpRequest, requirement: Requirement | None = None
+    ) -> Decision:
+        """Judge *request* as :meth:`check` does, from code without an event loop."""
+        return finish(self._check(request, requirement, self.home.blocked))
+
+    async def _check(
+        self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
+    ) -> Decision:
+        now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
+        route = None
+        try:
+            # (1) The one rule for this request.
+            route = self.routes.match(request, requirement)
+            if route.public and requirement is None:
+                refuse_method_override(request)
+                return self._admit(request, route, None, now)
+            # (2) The one credential.
+            credential = read_credential(request)
+            # (3) Seen before, under the same keys and still in its time; or else verified now.
+            token = self._validated.get(credential, now)
+            if token is None:
+                token = await self._first_sight(credential, now, elsewhere)
+            # (4) In the right hands.
+            confirm(token)
+            # (5) What the rule demands, and what the API demands.
+            authorize(token, route.requirement)
+            if requirement is not None:
+                authorize(token, requirement)
+        except Refused as refused:
+            return self._refuse(request, route, refused.refusal, now, requirement)
+        except Unavailable as unavailable:
+            return self._refuse(
+                request, route, unavailable.refusal, now, requirement, unavailable.retry_after
+            )
+        except ConfigurationError:
+            raise  # The caller of the guard made a mistake, not the caller of the API.
+        except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
+            # The type only: a message or traceback could hold what the caller sent.
+            _log.error("internal error, request refused: %s", type(error).__name__)  # noqa: TRY400
+            return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
+        return self._admit(request, route, token, now)
+
+    async def _first_sight(self, credential: str, now: float, elsewhere: Elsewhere) -> AccessToken:
+        """Verify a token that is not remembered: everything there is to check about it."""
+        candidate = resolve_issuer(credential, self.issuers, self._known_headers)
+        keys = self.keys.current(candidate.issuer)
+        if keys is None:
+            keys = await elsewhere(self.keys.fetch, candidate.issuer)
+        token = authenticate(candidate, keys, now)
+        self._validated.put(credential, token, candidate.issuer, keys)
+        if len(self._known_headers) < _MAX_KNOWN_HEADERS:
+            self._known_headers[candidate.unverified.encoded_header] = candidate.unverified.header
+        return token
+
+    def require(
+        self, request: HttpRequest, decision: Decision, requirement: Requirement
+    ) -> Decision:
+        """Demand more of a request whose token was already admitted; verifies nothing again.
+
+        Parameters:
+            request: the request that was judged.
+            decision: what :meth:`check` made of it.
+            requirement: what is demanded in addition.
+        """
+        if decision.token is None:
+            raise ConfigurationError("require() was given a decision without a token: call check()")
+        try:
+            authorize(decision.token, requirement)
+        except Refused as refused:
+            return self._refuse(request, decision.route, refused.refusal, decision.at, requirement)
+        return decision
+
+    def _admit(
+        self, request: HttpRequest, route: Route, token: AccessToken | None, now: float
+    ) -> Decision:
+        decision = Decision(token, None, route, None, now)
+        if self.observers:
+            self._tell(request, decision)
+        return decision
+
+    def _refuse(
+        self,
+        request: HttpRequest,
+        route: Route | None,
+        refusal: Refusal,
+        now: float,
+        requirement: Requirement | None,
+        retry_after: int | None = None,
+    ) -> Decision:
+        scope = None
+        if refusal.code is Code.SCOPE_INSUFFICIENT:
+            demands = (route and route.requirement, requirement)
+            scope = " ".join(demand.challenge for demand in demands if demand).strip()
+        response = self._challenges.answer(refusal.code, scope, retry_after)
+        decision = Decision(None, refusal, route, response, now)
+        if self.observers:
+            self._tell(request, decision)
+        return decision
+
+    def _tell(self, request: HttpRequest, decision: Decision) -> None:
+        for observer in self.observers:
+            try:
+                observer(request, decision)
+            except Exception as error:  # noqa: BLE001  an observer has no say in the decision
+                _log.error("an observer failed: %s", type(error).__name__)  # noqa: TRY400
+
+    async def __aenter__(self) -> Self:
+        """Do input and output on the running asyncio loop from now on, as ASGI lifespans want."""
+        self.home.adopt()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the loop back."""
+        self.home.leave()
+
+    def __repr__(self) -> str:
+        """Show whose tokens are accepted, and nothing else."""
+        return f"{type(self).__name__}(issuers={sorted(self.issuers)})"

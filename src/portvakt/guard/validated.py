@@ -1,0 +1,72 @@
+"""Self-contained tokens that were verified before: the second time costs a look-up.
+
+An entry is the token's claims checked in full, not a verdict on a request: routes and scopes are
+judged anew each time (CACHE-03). It is good only under the very key set that verified it, so a key
+that is removed, replaced or too old takes its tokens with it, and no code purges anything.
+"""
+
+from typing import Final
+
+from portvakt.jose.jwk import JwkSet
+from portvakt.net.keys import KeySource
+from portvakt.policy.access_token import AccessToken
+from portvakt.policy.issuer import TrustedIssuer
+
+__all__ = ["ValidatedTokens"]
+
+Entry = tuple[AccessToken, TrustedIssuer, JwkSet, float, float]
+
+
+class ValidatedTokens:
+    """A bounded memory of verified tokens, by all their characters.
+
+    Two generations: when the young one is full it becomes the old one, and an old token that is seen
+    again is young again. So every operation is one look-up, and the tokens in use stay.
+
+    Parameters:
+        keys: says which key set is current.
+        capacity: how many tokens are remembered at most.
+    """
+
+    __slots__ = ("_half", "_keys", "_old", "_young")
+
+    def __init__(self, keys: KeySource, capacity: int = 20_000) -> None:
+        self._keys = keys
+        self._half: Final = max(1, capacity // 2)
+        self._young: dict[str, Entry] = {}
+        self._old: dict[str, Entry] = {}
+
+    def get(self, token: str, now: float) -> AccessToken | None:
+        """Return what was verified, if it still holds; None means: verify it.
+
+        Time is judged anew, so that a remembered token is refused in the same second as any other.
+        """
+        entry = self._young.get(token)
+        if entry is None:
+            entry = self._old.get(token)
+            if entry is None:
+                return None
+            self._remember(token, entry)
+        access_token, issuer, keys, start, end = entry
+        if start <= now < end and self._keys.current(issuer) is keys:
+            return access_token
+        return None
+
+    def put(
+        self, token: str, access_token: AccessToken, issuer: TrustedIssuer, keys: JwkSet
+    ) -> None:
+        """Remember a token that has passed every check, with the key set that verified it."""
+        start = access_token.issued_at - issuer.max_age_ahead
+        if access_token.not_before is not None:
+            start = max(start, access_token.not_before - issuer.leeway)
+        end = access_token.expires_at + issuer.leeway
+        self._remember(token, (access_token, issuer, keys, start, end))
+
+    def _remember(self, token: str, entry: Entry) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[token] = entry
+
+    def __repr__(self) -> str:
+        """Show how many: the keys of this memory are tokens."""
+        return f"ValidatedTokens({len(self._young) + len(self._old)})"

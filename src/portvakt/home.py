@@ -1,0 +1,140 @@
+"""The one event loop on which all input and output happens, and how a caller waits for it.
+
+A guard is asked from asyncio, from trio, from threads and after a fork; sockets belong to one loop.
+So whatever must wait runs at *home*: on the loop that entered ``async with guard``, or else on a
+thread of its own that starts at first need. A request that needs nothing from outside never comes
+here, and nothing is started at import.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+from portvakt.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["Elsewhere", "Home", "finish"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Elsewhere(Protocol):
+    """Runs work at home and waits as its caller can wait."""
+
+    def __call__(
+        self, work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
+        """Run ``work(*args, **kwargs)`` at home; awaiting it gives its result."""
+        ...
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and return its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine that must not suspend did")
+
+
+class Home:
+    """The loop for input and output of one guard, in this process.
+
+    After a fork the child has no home yet: the loop and the thread stayed with the parent, and a new
+    one is made at first need.
+    """
+
+    __slots__ = ("_adopted", "_lock", "_loop", "_pid")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._adopted = False
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def adopt(self) -> None:
+        """Make the running asyncio loop the home, if there is none yet."""
+        import asyncio
+
+        if self._current() is None:
+            self._loop, self._adopted, self._pid = asyncio.get_running_loop(), True, os.getpid()
+
+    def leave(self) -> None:
+        """Give up the home; the next need makes another. Work under way is not waited for."""
+        loop, adopted = self._current(), self._adopted
+        self._loop = None
+        if loop is not None and not adopted:
+            loop.call_soon_threadsafe(loop.stop)
+
+    async def awaited(
+        self, work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run work at home and wait without blocking the caller's event loop, asyncio's or trio's."""
+        import asyncio
+
+        loop = self._settle()
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is loop:
+            return await work(*args, **kwargs)
+        future = asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop)
+        if here is not None:
+            return await asyncio.wrap_future(future)
+        # Another kind of event loop (trio): a thread of its own pool waits in its place.
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)
+
+    async def blocked(
+        self, work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run work at home and block the calling thread until it is done; never suspends.
+
+        Raises:
+            ConfigurationError: when called on the home loop itself, which would wait for itself.
+        """
+        import asyncio
+
+        loop = self._settle()
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is loop:
+            raise ConfigurationError(
+                "check_blocking() was called on the guard's own event loop: use await check()"
+            )
+        return asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop).result()
+
+    def _current(self) -> asyncio.AbstractEventLoop | None:
+        loop = self._loop
+        if loop is None or self._pid != os.getpid() or loop.is_closed():
+            return None
+        return loop
+
+    def _settle(self) -> asyncio.AbstractEventLoop:
+        """Return the home loop; start one on a thread of its own if there is none."""
+        loop = self._current()
+        if loop is not None:
+            return loop
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()  # The parent may have held the old one when it forked.
+        with self._lock:
+            loop = self._current()
+            if loop is None:
+                import asyncio
+
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="portvakt-home", daemon=True).start()
+                self._loop, self._adopted, self._pid = loop, False, os.getpid()
+            return loop

@@ -1,0 +1,33 @@
+"""The one view of a request that every check shares."""
+
+from msgspec import Struct
+
+__all__ = ["HttpRequest"]
+
+
+class HttpRequest(Struct, frozen=True, kw_only=True):
+    """A request as an adapter received it: nothing decoded, nothing joined, nothing dropped.
+
+    Attributes:
+        method: the method, in the case in which it came.
+        url: absolute, or the request target as received (``/path?query``), percent-encoding intact.
+        headers: name and value of every header line in order, duplicates kept. Values are text in
+            which each character is one octet (ISO 8859-1), as WSGI and ASGI servers give them.
+        peer: the address at the other end of the socket, if known.
+        path_parameters: name and value of each path parameter, where a framework did the routing.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    peer: str | None = None
+    path_parameters: tuple[tuple[str, str], ...] = ()
+
+    # Headers hold tokens: neither repr may show them (msgspec gives rich one of its own).
+    def __repr__(self) -> str:
+        """Show the method and the path: headers and query may hold secrets."""
+        return f"HttpRequest({self.method} {self.url.partition('?')[0]})"
+
+    def __rich_repr__(self) -> "list[str]":
+        """Show to rich what repr shows."""
+        return [self.method, self.url.partition("?")[0]]

@@ -1,0 +1,361 @@
+"""Public keys: import what is strong and fits, name the rest, select exactly one (RFC 7517, 7518).
+
+A key is bound to its algorithm when it is imported, by its own ``alg`` or by the policy of its issuer,
+never by a token (RFC 8725 section 3.1). One bad key is left out and named; the good ones stay.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from msgspec import Struct
+
+from portvakt.errors import Refused
+from portvakt.jose.algorithms import ALGORITHMS, CURVES, Algorithm
+from portvakt.jose.encoding import (
+    NotCanonical,
+    decode_base64url,
+    decode_object,
+    encode_base64url,
+    encode_object,
+)
+from portvakt.jose.strength import WeakKey, check_ed448, check_ed25519, check_rsa
+from portvakt.refusal import Code
+
+__all__ = ["IgnoredKey", "Jwk", "JwkSet", "MalformedKeySet", "NotUsable", "import_jwk", "thumbprint"]
+
+MAX_KEYS: Final = 100
+MAX_SET: Final = 512 * 1024
+
+#: The members that are secret in some key type (RFC 7518 sections 6.2.2, 6.3.2, 6.4; 8037; 9964).
+SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+
+#: What RFC 7638 section 3.2 hashes of each key type, in the order in which it hashes it.
+_REQUIRED_MEMBERS: Final = {
+    "RSA": ("e", "kty", "n"),
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "AKP": ("alg", "kty", "pub"),
+}
+
+
+class MalformedKeySet(ValueError):  # noqa: N818  it says what the document is
+    """The document is no JWK set at all. The message never holds the document."""
+
+
+class NotUsable(ValueError):  # noqa: N818  it says what the key is
+    """The JWK is not a public key that may verify signatures here.
+
+    Attributes:
+        secret: whether the reason is that the JWK holds a private or symmetric key, which has no
+            business in a key set.
+    """
+
+    def __init__(self, reason: str, *, secret: bool = False) -> None:
+        super().__init__(reason)
+        self.secret = secret
+
+
+class Jwk(Struct, frozen=True):
+    """A public key that was found fit to verify signatures.
+
+    Attributes:
+        kid: its name within its set, or None.
+        kty: its key type.
+        strength: its size or curve, for people: ``RSA 3072``, ``P-256``.
+        thumbprint: the RFC 7638 SHA-256 thumbprint, base64url.
+        algorithms: the rows of the algorithm table it verifies, all of one and the same scheme.
+        signature_length: octets of every signature it verifies.
+        public_key: the key as ``cryptography`` holds it.
+    """
+
+    kid: str | None
+    kty: str
+    strength: str
+    thumbprint: str
+    algorithms: tuple[Algorithm, ...]
+    signature_length: int
+    public_key: Any
+
+
+class IgnoredKey(Struct, frozen=True):
+    """A member of a key set that is not used, and why.
+
+    Attributes:
+        position: its index in the set.
+        kid: its name if it has one.
+        reason: why it is not used.
+        secret: whether it held a private or symmetric key.
+    """
+
+    position: int
+    kid: str | None
+    reason: str
+    secret: bool
+
+
+class JwkSet(Struct, frozen=True, eq=False):
+    """The keys of one issuer at one time. Two sets are the same only if they are one object.
+
+    Attributes:
+        keys: the usable keys, in the order of the document.
+        ignored: the others.
+    """
+
+    keys: tuple[Jwk, ...]
+    ignored: tuple[IgnoredKey, ...]
+    _table: dict[tuple[str, str | None], Jwk | None]
+
+    @classmethod
+    def from_json(cls, text: bytes, algorithms: Iterable[str]) -> "JwkSet":
+        """Import a JWK set (RFC 7517 section 5) from JSON.
+
+        Parameters:
+            text: the document, at most 512 KiB.
+            algorithms: what the issuer's policy allows; it decides where a key does not say.
+
+        Raises:
+            MalformedKeySet: if it is no key set. A bad key in it is ignored, not raised.
+        """
+        if len(text) > MAX_SET:
+            raise MalformedKeySet(f"the key set is longer than {MAX_SET} octets")
+        try:
+            return cls.from_object(decode_object(text), algorithms)
+        except NotCanonical as flaw:
+            raise MalformedKeySet(f"the key set is not strict JSON: {flaw}") from None
+
+    @classmethod
+    def from_object(cls, document: Mapping[str, Any], algorithms: Iterable[str]) -> "JwkSet":
+        """Import a decoded JWK set; see :meth:`from_json`."""
+        members = document.get("keys")
+        if not isinstance(members, list | tuple):
+            raise MalformedKeySet("the key set has no array named keys")
+        if len(members) > MAX_KEYS:
+            raise MalformedKeySet(f"the key set has more than {MAX_KEYS} keys")
+        allowed = frozenset(algorithms)
+        keys: dict[tuple[str | None, str], Jwk] = {}
+        ignored: list[IgnoredKey] = []
+        for position, member in enumerate(members):
+            try:
+                key = import_jwk(member, allowed)
+            except NotUsable as flaw:
+                name = member.get("kid") if isinstance(member, Mapping) else None
+                kid = name if isinstance(name, str) else None
+                ignored.append(IgnoredKey(position, kid, str(flaw), flaw.secret))
+            else:
+                # A key that is listed twice under one name is one key.
+                keys.setdefault((key.kid, key.thumbprint), key)
+        return cls(tuple(keys.values()), tuple(ignored), _tabulate(tuple(keys.values())))
+
+    def select(self, alg: str, kid: str | None) -> Jwk:
+        """Return the one key of this name that verifies this algorithm.
+
+        Without a name there must be exactly one key for the algorithm. The name is compared code
+        point by code point and is used for nothing else.
+
+        Parameters:
+            alg: the algorithm that the token claims, already found to be allowed.
+            kid: the name that the token gives, or None.
+
+        Raises:
+            Refused: ``key_unknown`` if there is none, ``key_ambiguous`` if there are several.
+        """
+        try:
+            key = self._table[alg, kid]
+        except KeyError:
+            key = self._nameless(alg)
+        if key is None:
+            raise Refused(Code.KEY_AMBIGUOUS, f"several keys of this issuer fit {alg}")
+        return key
+
+    def _nameless(self, alg: str) -> Jwk:
+        # A configured file with one key and no name for it: there is nothing to confuse it with.
+        if len(self.keys) == 1 and self.keys[0].kid is None:
+            key = self._table.get((alg, None))
+            if key is not None:
+                return key
+        raise Refused(Code.KEY_UNKNOWN, f"no key of this issuer has this kid and fits {alg}")
+
+    def __repr__(self) -> str:
+        """Show names, not key material."""
+        return f"JwkSet({', '.join(key.kid or key.thumbprint for key in self.keys)})"
+
+    def __rich_repr__(self) -> list[str]:
+        """Show to rich what repr shows."""
+        return [repr(self)]
+
+
+def _tabulate(keys: Iterable[Jwk]) -> dict[tuple[str, str | None], Jwk | None]:
+    """Index keys by algorithm and name, and by algorithm alone; None stands for several."""
+    table: dict[tuple[str, str | None], Jwk | None] = {}
+    for key in keys:
+        for row in key.algorithms:
+            for place in {(row.name, key.kid), (row.name, None)}:
+                table[place] = None if place in table else key
+    return table
+
+
+def import_jwk(jwk: object, allowed: frozenset[str]) -> Jwk:
+    """Import one public key (RFC 7517 section 4), strictly.
+
+    Certificates in it (``x5c``, ``x5t``, ``x5u``) are neither read nor fetched; members that nobody
+    knows are ignored (RFC 7517 section 4).
+
+    Parameters:
+        jwk: a member of a decoded key set, possibly hostile.
+        allowed: the names of the algorithms that the issuer may use.
+
+    Raises:
+        NotUsable: if it is malformed, secret, weak, meant for something else, or not bound to one
+            algorithm.
+    """
+    if not isinstance(jwk, Mapping):
+        raise NotUsable("not a JSON object")
+    if not SECRET_MEMBERS.isdisjoint(jwk) or jwk.get("kty") == "oct":
+        raise NotUsable("a private or symmetric key: it must not be published", secret=True)
+    kid = jwk.get("kid")
+    if "kid" in jwk and (type(kid) is not str or not kid):
+        raise NotUsable("kid is not a string")
+    _check_purpose(jwk)
+    kty = _text(jwk, "kty")
+    importer = _IMPORTERS.get(kty)
+    if importer is None:
+        raise NotUsable("kty is not one of " + ", ".join(_IMPORTERS))
+    try:
+        crv, strength, public_key = importer(jwk)
+    except UnsupportedAlgorithm:
+        raise NotUsable("this build of OpenSSL does not have this kind of key") from None
+    rows = _bind(jwk, kty, crv, allowed)
+    length = rows[0].signature_length or (public_key.key_size + 7) // 8
+    return Jwk(kid, kty, strength, thumbprint(jwk), rows, length, public_key)
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Compute the SHA-256 thumbprint (RFC 7638) of a well-formed public JWK, base64url."""
+    required = {name: jwk[name] for name in _REQUIRED_MEMBERS[jwk["kty"]]}
+    return encode_base64url(sha256(encode_object(required)).digest())
+
+
+def _check_purpose(jwk: Mapping[str, Any]) -> None:
+    if "use" in jwk and jwk["use"] != "sig":
+        raise NotUsable("use is not sig")
+    if "key_ops" in jwk:
+        operations = jwk["key_ops"]
+        if not isinstance(operations, list | tuple) or not all(
+            type(operation) is str for operation in operations
+        ):
+            raise NotUsable("key_ops is not an array of strings")
+        if len(set(operations)) != len(operations):
+            raise NotUsable("key_ops repeats an operation")
+        if "verify" not in operations:
+            raise NotUsable("key_ops does not include verify")
+
+
+def _bind(
+    jwk: Mapping[str, Any], kty: str, crv: str | None, allowed: frozenset[str]
+) -> tuple[Algorithm, ...]:
+    """Find the one signature scheme that this key may be used with."""
+    if "alg" in jwk:
+        row = ALGORITHMS.get(alg) if type(alg := jwk["alg"]) is str else None
+        if row is None:
+            raise NotUsable("alg is not a signature algorithm known here")
+        if (row.kty, row.crv) != (kty, crv):
+            raise NotUsable(f"a key of this type cannot be used with {row.name}")
+        if row.name not in allowed:
+            raise NotUsable(f"the issuer's policy does not allow {row.name}")
+        return (row,)
+    rows = tuple(
+        row for row in ALGORITHMS.values() if row.name in allowed and (row.kty, row.crv) == (kty, crv)
+    )
+    if not rows:
+        raise NotUsable("the issuer's policy allows no algorithm for this key")
+    # Two names for one scheme (EdDSA, Ed25519) are no choice; RS256 or PS256 would be one.
+    if len(rows) > 1 and kty != "OKP":
+        names = ", ".join(row.name for row in rows)
+        raise NotUsable(f"it has no alg, and the issuer's policy leaves a choice: {names}")
+    return rows
+
+
+def _text(jwk: Mapping[str, Any], name: str) -> str:
+    value = jwk.get(name)
+    if type(value) is not str or not value:
+        raise NotUsable(f"{name} is missing or not a string")
+    return value
+
+
+def _octets(jwk: Mapping[str, Any], name: str, size: int | None = None) -> bytes:
+    try:
+        octets = decode_base64url(_text(jwk, name))
+    except NotCanonical as flaw:
+        raise NotUsable(f"{name}: {flaw}") from None
+    if size is not None and len(octets) != size:
+        raise NotUsable(f"{name} has {len(octets)} octets, not {size}")
+    return octets
+
+
+Imported = tuple[str | None, str, Any]
+
+
+def _import_rsa(jwk: Mapping[str, Any]) -> Imported:
+    # Some issuers write a leading zero octet in n (RFC 7518 section 6.3.1.1 forbids it). It changes
+    # no number, so it is tolerated here; in e it is not, and nobody needs it.
+    modulus = int.from_bytes(_octets(jwk, "n"), "big")
+    e = _octets(jwk, "e")
+    if e[:1] == b"\0":
+        raise NotUsable("e has a leading zero octet")
+    exponent = int.from_bytes(e, "big")
+    try:
+        check_rsa(modulus, exponent)
+        key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except (WeakKey, ValueError) as flaw:
+        raise NotUsable(str(flaw) if isinstance(flaw, WeakKey) else "not an RSA key") from None
+    return None, f"RSA {modulus.bit_length()}", key
+
+
+def _import_ec(jwk: Mapping[str, Any]) -> Imported:
+    crv = _text(jwk, "crv")
+    curve = CURVES.get(crv)
+    if curve is None:
+        raise NotUsable("crv is not one of " + ", ".join(CURVES))
+    x = int.from_bytes(_octets(jwk, "x", curve.size), "big")
+    y = int.from_bytes(_octets(jwk, "y", curve.size), "big")
+    try:
+        key = ec.EllipticCurvePublicNumbers(x, y, curve.parameters).public_key()
+    except ValueError:
+        raise NotUsable("the point is not on the curve") from None
+    return crv, crv, key
+
+
+def _import_okp(jwk: Mapping[str, Any]) -> Imported:
+    crv = _text(jwk, "crv")
+    try:
+        if crv == "Ed25519":
+            check_ed25519(encoded := _octets(jwk, "x", 32))
+            return crv, crv, ed25519.Ed25519PublicKey.from_public_bytes(encoded)
+        if crv == "Ed448":
+            check_ed448(encoded := _octets(jwk, "x", 57))
+            return crv, crv, ed448.Ed448PublicKey.from_public_bytes(encoded)
+    except WeakKey as flaw:
+        raise NotUsable(str(flaw)) from None
+    raise NotUsable("crv is not Ed25519 or Ed448")
+
+
+_ML_DSA: Final = {
+    "ML-DSA-44": (mldsa.MLDSA44PublicKey, 1312),
+    "ML-DSA-65": (mldsa.MLDSA65PublicKey, 1952),
+    "ML-DSA-87": (mldsa.MLDSA87PublicKey, 2592),
+}
+
+
+def _import_akp(jwk: Mapping[str, Any]) -> Imported:
+    # RFC 9964: the parameter set is the algorithm, so alg is mandatory here.
+    alg = _text(jwk, "alg")
+    if alg not in _ML_DSA:
+        raise NotUsable("alg is not one of " + ", ".join(_ML_DSA))
+    kind, size = _ML_DSA[alg]
+    return alg, alg, kind.from_public_bytes(_octets(jwk, "pub", size))
+
+
+_IMPORTERS: Final = {"RSA": _import_rsa, "EC": _import_ec, "OKP": _import_okp, "AKP": _import_akp}

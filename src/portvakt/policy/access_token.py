@@ -1,0 +1,223 @@
+"""The numbered claim checks: a verified signature becomes an access token (RFC 9068 section 4).
+
+Whoever changes a check changes what every API behind it admits. Each has its step and its codes in
+:mod:`portvakt.refusal`; the numbers below are the order, and nothing is skipped by configuration.
+"""
+
+from typing import Any, Final, NoReturn
+
+from msgspec import Struct
+
+from portvakt.errors import Refused
+from portvakt.jose.encoding import NotCanonical, decode_object
+from portvakt.jose.jws import VerifiedJws
+from portvakt.policy.claims import Claims
+from portvakt.policy.issuer import TrustedIssuer
+from portvakt.refusal import Code
+
+__all__ = ["AccessToken", "check_claims"]
+
+#: 9999-12-31T23:59:59Z. A later time is milliseconds taken for seconds, or an overflow to be.
+MAX_TIME: Final = 253402300799
+
+#: Characters of ``sub``, ``client_id`` and ``jti``.
+MAX_IDENTIFIER: Final = 1024
+
+
+class AccessToken(Struct, frozen=True):
+    """A genuine access token, issued for this API and valid at the time of the decision.
+
+    Being here does not say that its holder may do what he asks: that is what a
+    :class:`~portvakt.Requirement` is for. Identity is ``(issuer, subject)``, never the subject alone.
+
+    Attributes:
+        issuer: who issued it.
+        subject: ``sub``, or None where the policy does not require it.
+        client_id: the client it was issued to, or None where the policy does not require it.
+        audience: every API it is for, this one included.
+        scopes: what it grants, each compared exactly.
+        issued_at: seconds since 1970.
+        expires_at: seconds since 1970, without leeway. Close long-lived connections then.
+        not_before: seconds since 1970, or None.
+        token_id: ``jti``, or None where the policy does not require it.
+        key_thumbprint: the RFC 7638 thumbprint of the key that signed it.
+    """
+
+    issuer: str
+    subject: str | None
+    client_id: str | None
+    audience: tuple[str, ...]
+    scopes: frozenset[str]
+    issued_at: float
+    expires_at: float
+    not_before: float | None
+    token_id: str | None
+    key_thumbprint: str
+    _members: dict[str, Any]
+
+    @property
+    def claims(self) -> Claims:
+        """Every claim, read-only."""
+        return Claims(self._members)
+
+    @property
+    def confirmation(self) -> Claims | None:
+        """``cnf``: what its holder must prove possession of (RFC 7800 section 3.1), or None."""
+        members = self._members.get("cnf")
+        return None if members is None else Claims(members)
+
+    # Claims are personal data, and msgspec gives rich a repr of its own: neither shows them.
+    def __repr__(self) -> str:
+        """Show who issued it and until when it lives."""
+        return f"AccessToken(issuer={self.issuer!r}, expires_at={self.expires_at})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Show to rich what repr shows."""
+        return [("issuer", self.issuer), ("expires_at", self.expires_at)]
+
+
+def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessToken:
+    """Check everything that one issuer's token must say to be good for this API now.
+
+    Does not check scopes against a route, possession of a bound key, or revocation.
+
+    Parameters:
+        jws: a token whose signature was verified with a key of *issuer*.
+        issuer: the policy for it.
+        now: seconds since 1970, read once for the whole request.
+
+    Raises:
+        Refused: at steps PAYLOAD to SCOPE.
+    """
+    # (1) One JSON object, and still the issuer whose key verified it.
+    try:
+        members = decode_object(jws.payload)
+    except NotCanonical as flaw:
+        raise Refused(Code.PAYLOAD_JSON, f"payload: {flaw}") from None
+    get = members.get
+    if get("iss") != issuer.issuer:
+        raise Refused(Code.ISSUER_CHANGED, "iss is not the issuer whose key was selected")
+
+    # (2) aud: there, and this API. A name we do not share tokens with refuses (RFC 9068 section 4).
+    aud = get("aud")
+    audience = (aud,) if aud == issuer.audience else _check_audience(aud, issuer)
+
+    # (3) exp: there, and still ahead. A token that expires now has expired (RFC 7519 section 4.1.4).
+    exp = get("exp")
+    if type(exp) is not int and type(exp) is not float:
+        _refuse_time(members, "exp", Code.EXPIRY_MISSING, Code.EXPIRY_MALFORMED)
+    if exp > MAX_TIME:
+        raise Refused(Code.EXPIRY_MALFORMED, "exp lies beyond the year 9999: milliseconds?")
+    leeway = issuer.leeway
+    if now >= exp + leeway:
+        raise Refused(Code.TOKEN_EXPIRED, f"expired {now - exp:.0f} s ago, leeway {leeway:g} s")
+
+    # (4) nbf: reached, if there is one.
+    nbf = get("nbf")
+    if type(nbf) is int or type(nbf) is float:
+        if now < nbf - leeway:
+            raise Refused(
+                Code.NOT_YET_VALID, f"valid in {min(nbf, MAX_TIME) - now:.0f} s, leeway {leeway:g} s"
+            )
+    elif "nbf" in members:
+        raise Refused(Code.NOT_BEFORE_MALFORMED, "nbf is not a number")
+
+    # (5) iat: there, not in the future, not after exp.
+    iat = get("iat")
+    if type(iat) is not int and type(iat) is not float:
+        _refuse_time(members, "iat", Code.ISSUED_AT_MISSING, Code.ISSUED_AT_MALFORMED)
+    if iat > exp:
+        raise Refused(Code.ISSUED_AT_MALFORMED, "iat is after exp")
+    if iat > now + issuer.max_age_ahead:
+        raise Refused(Code.ISSUED_IN_FUTURE, f"issued {iat - now:.0f} s ahead of this clock")
+
+    # (6) Not longer-lived than the policy allows, however genuine.
+    if exp - iat > issuer.max_lifetime:
+        raise Refused(
+            Code.LIFETIME_TOO_LONG, f"lives {exp - iat:.0f} s, allowed {issuer.max_lifetime:.0f} s"
+        )
+
+    # (7) Who and which: what the policy requires is there, and what is there is well formed.
+    for name in issuer.required_claims:
+        if get(name) is None:
+            raise Refused(Code.CLAIM_MISSING, f"{name} is missing")
+    subject, client_id, token_id = get("sub"), get("client_id"), get("jti")
+    if type(subject) is not str or not 0 < len(subject) <= MAX_IDENTIFIER:
+        _check_absent(members, "sub")
+    if type(client_id) is not str or not 0 < len(client_id) <= MAX_IDENTIFIER:
+        _check_absent(members, "client_id")
+    if type(token_id) is not str or not 0 < len(token_id) <= MAX_IDENTIFIER:
+        _check_absent(members, "jti")
+
+    # (8) scope: a string of words, or an array of them. What nobody requires grants nothing.
+    scopes = _read_scopes(members)
+
+    # (9) cnf: an object if there is one. Whether it is satisfied, only the request can tell.
+    cnf = get("cnf")
+    if cnf is None:
+        _check_absent(members, "cnf")
+    elif type(cnf) is not dict:
+        raise Refused(Code.CLAIM_MALFORMED, "cnf is not an object")
+
+    return AccessToken(
+        issuer.issuer,
+        subject,
+        client_id,
+        audience,
+        scopes,
+        iat,
+        exp,
+        nbf,
+        token_id,
+        jws.key_thumbprint,
+        members,
+    )
+
+
+def _check_audience(aud: Any, issuer: TrustedIssuer) -> tuple[str, ...]:
+    """Check an ``aud`` that is not simply this API's name."""
+    if aud is None or aud in ("", []):
+        raise Refused(Code.AUDIENCE_MISSING, "aud is missing or empty")
+    if type(aud) is str:
+        raise Refused(Code.AUDIENCE_WRONG, "aud is not this API")
+    if type(aud) is not list or any(type(name) is not str for name in aud):
+        raise Refused(Code.AUDIENCE_MALFORMED, "aud is not a string or an array of strings")
+    if issuer.audience not in aud:
+        raise Refused(Code.AUDIENCE_WRONG, "aud does not contain this API")
+    for name in aud:
+        if name != issuer.audience and name not in issuer.other_audiences:
+            raise Refused(Code.AUDIENCE_EXTRA, "aud names an API that is not in other_audiences")
+    return tuple(aud)
+
+
+def _refuse_time(
+    members: dict[str, Any], name: str, missing: Code, malformed: Code
+) -> NoReturn:
+    if name not in members:
+        raise Refused(missing, f"{name} is missing")
+    raise Refused(malformed, f"{name} is not a number")
+
+
+def _check_absent(members: dict[str, Any], name: str) -> None:
+    # A claim that is there but is not what it must be refuses; it is never taken for absent.
+    if name in members:
+        raise Refused(Code.CLAIM_MALFORMED, f"{name} is malformed")
+
+
+def _read_scopes(members: dict[str, Any]) -> frozenset[str]:
+    scope = members.get("scope")
+    if type(scope) is str:
+        words = scope.split(" ") if scope else []
+    elif type(scope) is list:
+        for word in scope:
+            if type(word) is not str:
+                raise Refused(Code.SCOPE_MALFORMED, "scope is an array with other things than words")
+        words = scope
+    elif "scope" in members:
+        raise Refused(Code.SCOPE_MALFORMED, "scope is neither a string nor an array")
+    else:
+        words = []
+    scopes = frozenset(words)
+    if "" in scopes:
+        raise Refused(Code.SCOPE_MALFORMED, "scope has an empty word")
+    return scopes

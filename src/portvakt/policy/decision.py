@@ -1,0 +1,44 @@
+"""What comes out of the guard."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from portvakt.http.request import HttpRequest
+from portvakt.http.response import Response
+from portvakt.policy.access_token import AccessToken
+from portvakt.policy.routes import Route
+from portvakt.refusal import Refusal
+
+__all__ = ["Decision", "Observer"]
+
+
+class Decision(Struct, frozen=True):
+    """The verdict on one request.
+
+    Attributes:
+        token: the access token; None on a public route and in every refusal.
+        refusal: why the request is refused, or None.
+        route: the rule that decided; None if the request was refused before one was found.
+        response: what to answer instead of the API; None if admitted.
+        at: the time at which everything was judged, in seconds since 1970.
+    """
+
+    token: AccessToken | None
+    refusal: Refusal | None
+    route: Route | None
+    response: Response | None
+    at: float
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the request may reach the API."""
+        return self.refusal is None
+
+
+class Observer(Protocol):
+    """Someone who is told of every decision, after it was made and without a say in it."""
+
+    def __call__(self, request: HttpRequest, decision: Decision, /) -> None:
+        """Take note. What it raises is logged and changes nothing."""
+        ...

@@ -1,0 +1,94 @@
+"""All that is believed about one issuer: complete, or not constructed."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from portvakt.errors import ConfigurationError, Problem
+from portvakt.jose.algorithms import ALGORITHMS
+from portvakt.jose.header import media_type
+
+__all__ = ["MAX_LEEWAY", "TrustedIssuer"]
+
+#: Seconds. More than this is not a difference between clocks.
+MAX_LEEWAY: Final = 300.0
+
+#: Claims that no policy can do without, so that a policy need not name them.
+ALWAYS_REQUIRED: Final = frozenset({"iss", "aud", "exp", "iat"})
+
+_IDENTIFIER: Final = re.compile(r"[!#-\[\]-~]{1,256}")
+
+
+class TrustedIssuer(Struct, frozen=True, kw_only=True):
+    """One issuer whose tokens an API accepts, and on which conditions.
+
+    There are no defaults for what decides who gets in, and no value that means "any".
+
+    Attributes:
+        issuer: the exact value of ``iss``; compared as text, never as a URL.
+        audience: the name of this API, which ``aud`` must contain (RFC 9068 section 4).
+        algorithms: the allowed values of ``alg``, names from the algorithm table.
+        types: the allowed values of ``typ``; ``absent`` allows a token without one.
+        other_audiences: names that may stand in ``aud`` beside this API's.
+        required_claims: claims that must be there, beside ``iss``, ``aud``, ``exp`` and ``iat``.
+        leeway: seconds that the clocks may differ by, 0 to 300.
+        max_lifetime: the most seconds between ``iat`` and ``exp``.
+        max_age_ahead: how many seconds ``iat`` may lie in the future.
+
+    Raises:
+        ConfigurationError: with every flaw, if one attribute is empty, unknown or out of range.
+    """
+
+    issuer: str
+    audience: str
+    algorithms: frozenset[str]
+    types: frozenset[str] = frozenset({"at+jwt"})
+    other_audiences: frozenset[str] = frozenset()
+    required_claims: tuple[str, ...] = ("sub", "client_id", "jti")
+    leeway: float = 5.0
+    max_lifetime: float = 3600.0
+    max_age_ahead: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse to exist when incomplete."""
+        problems = tuple(self._problems())
+        if problems:
+            raise ConfigurationError(problems)
+
+    def _problems(self) -> Iterator[Problem]:
+        if not _IDENTIFIER.fullmatch(self.issuer):
+            yield Problem("issuer", "must be the exact value of iss: 1 to 256 visible characters, no quotes")
+        if not _IDENTIFIER.fullmatch(self.audience) or self.audience in {"*", "unspecified"}:
+            yield Problem(
+                "audience", "must be the name of this API in aud; there is no value for any API"
+            )
+        for name in self.other_audiences:
+            if not _IDENTIFIER.fullmatch(name) or name in {"*", "unspecified"}:
+                yield Problem("other_audiences", "must be names of APIs, each listed")
+        if not self.algorithms:
+            yield Problem("algorithms", "must list at least one algorithm; empty does not mean all")
+        for name in sorted(self.algorithms - ALGORITHMS.keys()):
+            yield Problem("algorithms", _unknown_algorithm(name))
+        if not self.types:
+            yield Problem("typ", "must list at least one type; empty does not mean all")
+        for name in sorted(self.types):
+            if name != media_type(name):
+                yield Problem("typ", f"write {media_type(name)} for {name}")
+        if not (math.isfinite(self.leeway) and 0 <= self.leeway <= MAX_LEEWAY):
+            yield Problem("leeway", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
+        if not (math.isfinite(self.max_lifetime) and 0 < self.max_lifetime <= 366 * 86400):
+            yield Problem("max_lifetime", "must be more than nothing and at most 366 days")
+        if not (math.isfinite(self.max_age_ahead) and 0 <= self.max_age_ahead <= MAX_LEEWAY):
+            yield Problem("max_age_ahead", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
+
+
+def _unknown_algorithm(name: str) -> str:
+    known = ", ".join(ALGORITHMS)
+    if name.lower() == "none":
+        return f"none is no signature and can never be allowed; known are {known}"
+    if name.upper().startswith("HS"):
+        return f"{name} takes a shared secret, which every API could forge with; known are {known}"
+    return f"{name} is not a known signature algorithm; known are {known}"

@@ -1,0 +1,198 @@
+"""Which rule judges a request: an exact match, or a refusal.
+
+Paths are never normalised. A path that an application might read as another one (dots, encoded
+slashes, semicolons) simply equals no rule, and what equals no rule is refused (HTTP-18).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from portvakt.errors import ConfigurationError, Problem, Refused
+from portvakt.http.request import HttpRequest
+from portvakt.policy.requirement import Requirement
+from portvakt.refusal import Code
+
+__all__ = ["Route", "Routes", "path_of"]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One rule: which requests it is for, and what it demands of them.
+
+    Attributes:
+        path: an exact path; or a template: ``/journal/{patient}`` takes one segment,
+            ``/static/{file:path}`` the rest of the path. None stands for every path.
+        methods: the methods it is for; None stands for every method.
+        public: whether it admits everyone, without a token.
+        requirement: what it demands of a token.
+    """
+
+    path: str | None
+    methods: frozenset[str] | None
+    public: bool
+    requirement: Requirement
+
+
+# One character of a path (RFC 3986 section 3.3), plain or encoded. Encoded it must not be one that
+# some server decodes into structure: a slash, backslash, dot, semicolon, percent sign or control.
+_CHARACTER: Final = (
+    r"(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%(?!2[eEfF5]|3[bB]|5[cC]|[01]|7[fF])[0-9A-Fa-f]{2})"
+)
+_SEGMENT: Final = rf"(?!\.){_CHARACTER}+"
+_TAIL: Final = rf"{_SEGMENT}(?:/{_SEGMENT})*"
+_PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
+_LITERAL: Final = re.compile(rf"/|(?:/{_SEGMENT})+/?")
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+
+
+def path_of(url: str) -> str:
+    """Return the path of an absolute URL or a request target, as written (RFC 9112 section 3.2)."""
+    target = url.partition("?")[0]
+    if target[:1] == "/":
+        return target
+    rest = target.partition("://")[2]
+    slash = rest.find("/")
+    return rest[slash:] if slash >= 0 else "/"
+
+
+_ANY_TOKEN: Final = Requirement.of()
+
+
+class Routes:
+    """The rules of one API, compiled. Immutable.
+
+    Parameters:
+        rules: each for its own requests; none means that every request is judged alike.
+        demand: what a request must carry that is judged by no rule of its own: every request of a
+            policy without rules, and one for which the API states a requirement itself.
+
+    Raises:
+        ConfigurationError: if a path is malformed, or two rules claim the same request.
+    """
+
+    __slots__ = ("_everywhere", "_exact", "_templates", "rules")
+
+    def __init__(self, rules: Iterable[Route] = (), demand: Requirement = _ANY_TOKEN) -> None:
+        self.rules: Final = tuple(rules)
+        self._everywhere = Route(path=None, methods=None, public=False, requirement=demand)
+        self._exact: dict[str, list[Route]] = {}
+        self._templates: list[tuple[re.Pattern[str], Route]] = []
+        problems = list(_problems(self.rules))
+        if problems:
+            raise ConfigurationError(problems)
+        for rule in self.rules:
+            if rule.path is None:
+                continue
+            if "{" in rule.path:
+                self._templates.append((_compile(rule.path), rule))
+            else:
+                self._exact.setdefault(rule.path, []).append(rule)
+
+    def match(self, request: HttpRequest, requirement: Requirement | None = None) -> Route:
+        """Find the one rule for a request.
+
+        Parameters:
+            request: what was received.
+            requirement: what the API itself demands; it stands in where no rule is for the request.
+
+        Raises:
+            Refused: ``route_unknown`` if there are rules, none for this request, and no requirement.
+        """
+        if not self.rules:
+            return self._everywhere
+        path = path_of(request.url)
+        method = request.method
+        for rule in self._exact.get(path, ()):
+            if rule.methods is None or method in rule.methods:
+                return rule
+        for pattern, rule in self._templates:
+            if (rule.methods is None or method in rule.methods) and pattern.fullmatch(path):
+                return rule
+        if requirement is not None:
+            return self._everywhere
+        raise Refused(Code.ROUTE_UNKNOWN, "no rule is for this method and path")
+
+    def covers(self, template: str, method: str) -> bool:
+        """Whether one rule is for every request of a framework's route.
+
+        Parameters:
+            template: the framework's path, with parameters in braces; their names do not matter.
+            method: the method.
+        """
+        shape = _shape(template)
+        return any(
+            rule.path is not None
+            and _shape(rule.path) == shape
+            and (rule.methods is None or method in rule.methods)
+            for rule in self.rules
+        )
+
+
+def _shape(path: str) -> str:
+    return _PARAMETER.sub(lambda match: "{:path}" if match[2] else "{}", path)
+
+
+def _compile(template: str) -> re.Pattern[str]:
+    pattern, end = "", 0
+    for match in _PARAMETER.finditer(template):
+        pattern += re.escape(template[end : match.start()]) + (_TAIL if match[2] else _SEGMENT)
+        end = match.end()
+    return re.compile(pattern + re.escape(template[end:]))
+
+
+def _problems(rules: Sequence[Route]) -> Iterator[Problem]:
+    for index, rule in enumerate(rules):
+        flaw = _flaw(rule)
+        if flaw:
+            yield Problem(f"route[{index}].{flaw[0]}", flaw[1])
+            continue
+        for earlier in rules[:index]:
+            if _overlap(earlier, rule):
+                yield Problem(
+                    f"route[{index}].path",
+                    f"{rule.path} claims requests that {earlier.path} claims: one rule for each",
+                )
+
+
+def _flaw(rule: Route) -> tuple[str, str] | None:
+    if rule.path is None:
+        return "path", "is missing"
+    literal = rule.path
+    for match in _PARAMETER.finditer(rule.path):
+        if match[2] and match.end() != len(rule.path):
+            return "path", f"{match[0]} takes the rest of the path, so it must come last"
+        if rule.path[match.start() - 1 : match.start()] != "/" or (
+            rule.path[match.end() : match.end() + 1] not in {"", "/"}
+        ):
+            return "path", f"{match[0]} must be a whole segment"
+        literal = literal.replace(match[0], "x")
+    if not _LITERAL.fullmatch(literal):
+        return "path", f"{rule.path!r} is not a path in its plain form, starting with a slash"
+    for method in sorted(rule.methods or ()):
+        if not _METHOD.fullmatch(method):
+            return "methods", f"write {method.upper()} for {method!r}: methods depend on case"
+    if rule.methods is not None and not rule.methods:
+        return "methods", "is empty; leave it out for every method"
+    if rule.public and rule.requirement.scopes:
+        return "public", "a public route admits everyone, so it cannot demand scopes"
+    return None
+
+
+def _overlap(one: Route, other: Route) -> bool:
+    if one.methods is not None and other.methods is not None and not one.methods & other.methods:
+        return False
+    first, second = one.path or "", other.path or ""
+    if ("{" in first) != ("{" in second):
+        return False  # An exact path is more to the point than a template, and wins.
+    return _may_be_equal(_shape(first).split("/"), _shape(second).split("/"))
+
+
+def _may_be_equal(first: list[str], second: list[str]) -> bool:
+    for one, other in zip(first, second, strict=False):
+        if "{:path}" in (one, other):
+            return True
+        if one != other and "{}" not in (one, other):
+            return False
+    return len(first) == len(second)
