@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
+from weakref import WeakSet
 
 from portvakt.errors import ConfigurationError
 
@@ -52,25 +53,30 @@ class Home:
     one is made at first need.
     """
 
-    __slots__ = ("_adopted", "_lock", "_loop", "_pid")
+    __slots__ = ("__weakref__", "_adopted", "_lock", "_loop")
 
     def __init__(self) -> None:
+        self._start_afresh()
+        _homes.add(self)
+
+    def _start_afresh(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._adopted = False
-        self._pid = 0
         self._lock = threading.Lock()
 
     def adopt(self) -> None:
         """Make the running asyncio loop the home, if there is none yet."""
         import asyncio
 
-        if self._current() is None:
-            self._loop, self._adopted, self._pid = asyncio.get_running_loop(), True, os.getpid()
+        with self._lock:
+            if self._current() is None:
+                self._loop, self._adopted = asyncio.get_running_loop(), True
 
     def leave(self) -> None:
         """Give up the home; the next need makes another. Work under way is not waited for."""
-        loop, adopted = self._current(), self._adopted
-        self._loop = None
+        with self._lock:
+            loop, adopted = self._current(), self._adopted
+            self._loop = None
         if loop is not None and not adopted:
             loop.call_soon_threadsafe(loop.stop)
 
@@ -118,23 +124,37 @@ class Home:
 
     def _current(self) -> asyncio.AbstractEventLoop | None:
         loop = self._loop
-        if loop is None or self._pid != os.getpid() or loop.is_closed():
-            return None
-        return loop
+        return None if loop is None or loop.is_closed() else loop
 
     def _settle(self) -> asyncio.AbstractEventLoop:
         """Return the home loop; start one on a thread of its own if there is none."""
-        loop = self._current()
-        if loop is not None:
-            return loop
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()  # The parent may have held the old one when it forked.
         with self._lock:
             loop = self._current()
             if loop is None:
                 import asyncio
 
                 loop = asyncio.new_event_loop()
-                threading.Thread(target=loop.run_forever, name="portvakt-home", daemon=True).start()
-                self._loop, self._adopted, self._pid = loop, False, os.getpid()
+                threading.Thread(target=_run, args=(loop,), name=_THREAD, daemon=True).start()
+                self._loop, self._adopted = loop, False
             return loop
+
+
+_THREAD: Final = "portvakt-home"
+_homes: Final[WeakSet[Home]] = WeakSet()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _forget_the_parent() -> None:
+    # The parent's thread is not here, and another of its threads may have held the lock.
+    for home in _homes:
+        home._start_afresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parent)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
-from portvakt.guard.steps import authenticate, confirm, resolve_issuer
+from portvakt.guard.steps import (
+    Candidate,
+    TrustedIssuers,
+    authenticate,
+    confirm,
+    resolve_issuer,
+)
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
 from portvakt.oauth.bearer import read_credential, refuse_method_override
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from portvakt.http.request import HttpRequest
+    from portvakt.jose.jwk import JwkSet
     from portvakt.jose.jws import KnownHeaders
     from portvakt.net.keys import KeySource
     from portvakt.policy.access_token import AccessToken
@@ -65,7 +72,8 @@ class Guard:
         observers: Iterable[Observer] = (),
     ) -> None:
         listed = tuple(issuers)
-        self.issuers: Mapping[str, TrustedIssuer] = {one.issuer: one for one in listed}
+        self._issuers = TrustedIssuers(listed)
+        self.issuers: Mapping[str, TrustedIssuer] = self._issuers.by_name
         if not listed:
             raise ConfigurationError("no issuer is trusted, so no request could ever be admitted")
         if len(self.issuers) != len(listed):
@@ -127,6 +135,16 @@ class Guard:
 
         return assemble_config(cls, config, clock=clock, observers=observers)
 
+    def self_test(self) -> None:
+        """Forge tokens against this guard's own policy; called when it is made from a policy.
+
+        Raises:
+            ConfigurationError: if one gets in, or if no honest token ever could.
+        """
+        from portvakt.guard.self_test import self_test
+
+        self_test(self)
+
     async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
         """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
 
@@ -146,9 +164,9 @@ class Guard:
     async def _check(
         self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
     ) -> Decision:
-        now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
-        route = None
+        now, route = 0.0, None
         try:
+            now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
             # (1) The one rule for this request.
             route = self.routes.match(request, requirement)
             if route.public and requirement is None:
@@ -159,7 +177,12 @@ class Guard:
             # (3) Seen before, under the same keys and still in its time; or else verified now.
             token = self._validated.get(credential, now)
             if token is None:
-                token = await self._first_sight(credential, now, elsewhere)
+                candidate = resolve_issuer(credential, self._issuers, self._known_headers)
+                keys = self.keys.current(candidate.issuer)
+                if keys is None:
+                    keys = await elsewhere(self.keys.fetch, candidate.issuer)
+                token = authenticate(candidate, keys, now)
+                self._remember(credential, token, candidate, keys)
             # (4) In the right hands.
             confirm(token)
             # (5) What the rule demands, and what the API demands.
@@ -180,17 +203,14 @@ class Guard:
             return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
         return self._admit(request, route, token, now)
 
-    async def _first_sight(self, credential: str, now: float, elsewhere: Elsewhere) -> AccessToken:
-        """Verify a token that is not remembered: everything there is to check about it."""
-        candidate = resolve_issuer(credential, self.issuers, self._known_headers)
-        keys = self.keys.current(candidate.issuer)
-        if keys is None:
-            keys = await elsewhere(self.keys.fetch, candidate.issuer)
-        token = authenticate(candidate, keys, now)
+    def _remember(
+        self, credential: str, token: AccessToken, candidate: Candidate, keys: JwkSet
+    ) -> None:
+        """Remember a token that was verified, and the header that it shares with its successors."""
         self._validated.put(credential, token, candidate.issuer, keys)
+        jws = candidate.unverified
         if len(self._known_headers) < _MAX_KNOWN_HEADERS:
-            self._known_headers[candidate.unverified.encoded_header] = candidate.unverified.header
-        return token
+            self._known_headers[jws.encoded_header] = jws.header
 
     def require(
         self, request: HttpRequest, decision: Decision, requirement: Requirement
@@ -209,6 +229,16 @@ class Guard:
         except Refused as refused:
             return self._refuse(request, decision.route, refused.refusal, decision.at, requirement)
         return decision
+
+    def malformed(self, request: HttpRequest, detail: str) -> Decision:
+        """Refuse a request that cannot be judged, because server and application may read it apart.
+
+        Parameters:
+            request: what was received, as far as it could be read.
+            detail: what is wrong with it, for the log; nothing of the request itself.
+        """
+        refusal = Refusal(Code.REQUEST_MALFORMED, detail)
+        return self._refuse(request, None, refusal, self.clock(), None)
 
     def _admit(
         self, request: HttpRequest, route: Route, token: AccessToken | None, now: float

@@ -1,6 +1,7 @@
 """The pure steps of a token's first sight: whose it says it is, whether it is, and in whose hands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -14,10 +15,10 @@ from portvakt.policy.access_token import AccessToken, check_claims
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 
-__all__ = ["Candidate", "authenticate", "confirm", "resolve_issuer"]
+__all__ = ["Candidate", "TrustedIssuers", "authenticate", "confirm", "resolve_issuer"]
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """A token that names a trusted issuer. Whether that issuer wrote it, nobody knows yet.
 
     Attributes:
@@ -29,8 +30,50 @@ class Candidate(Struct, frozen=True):
     unverified: UnverifiedJws
 
 
-class _UnverifiedIssuer(Struct):
-    """The one claim that is looked at before the signature, to choose whose keys to try."""
+class TrustedIssuers:
+    """The issuers of one policy, found by the exact characters of their name.
+
+    Parameters:
+        issuers: each with another ``issuer``.
+    """
+
+    __slots__ = ("_beginnings", "by_name")
+
+    def __init__(self, issuers: Iterable[TrustedIssuer]) -> None:
+        self.by_name: Final[Mapping[str, TrustedIssuer]] = MappingProxyType(
+            {issuer.issuer: issuer for issuer in issuers}
+        )
+        # Most issuers write iss first, and then there is nothing to search for.
+        self._beginnings = tuple(
+            (b'{"iss":' + msgspec.json.encode(name) + b",", issuer)
+            for name, issuer in self.by_name.items()
+        )
+
+    def named_in(self, payload: bytes) -> TrustedIssuer:
+        """Return the issuer that a payload names. Nobody knows yet whether it wrote it.
+
+        This looks at one claim, to choose whose keys to try, and believes nothing: the claim is only
+        the key of a map, and is checked again once it is verified. Nothing is ever fetched for an
+        issuer that is not in the policy.
+
+        Raises:
+            Refused: ``issuer_missing`` or ``issuer_unknown``.
+        """
+        for beginning, issuer in self._beginnings:
+            if payload.startswith(beginning):
+                return issuer
+        try:
+            name = _peek(payload).iss
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise Refused(Code.ISSUER_MISSING, "no iss that is a string, in a JSON object") from None
+        trusted = self.by_name.get(name)
+        if trusted is None:
+            raise Refused(Code.ISSUER_UNKNOWN, "iss is not, character by character, a trusted issuer")
+        return trusted
+
+
+class _UnverifiedIssuer(Struct, gc=False):
+    """The one claim that is looked at before the signature."""
 
     iss: str
 
@@ -38,25 +81,14 @@ class _UnverifiedIssuer(Struct):
 _peek: Final = msgspec.json.Decoder(_UnverifiedIssuer).decode
 
 
-def resolve_issuer(
-    token: str, issuers: Mapping[str, TrustedIssuer], known: KnownHeaders
-) -> Candidate:
-    """Take a token apart and find the policy of the issuer it names, by exact look-up.
-
-    Nothing is fetched for an issuer that is not in the policy, and nothing the token says is
-    believed: the claim is only the key of a map, and is checked again once it is verified.
+def resolve_issuer(token: str, issuers: TrustedIssuers, known: KnownHeaders) -> Candidate:
+    """Take a token apart and find the policy it will be judged by.
 
     Raises:
         Refused: at steps FORM to ALGORITHM.
     """
     jws = parse(token, known)
-    try:
-        name = _peek(jws.payload).iss
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise Refused(Code.ISSUER_MISSING, "no readable iss: a string in a JSON object") from None
-    issuer = issuers.get(name)
-    if issuer is None:
-        raise Refused(Code.ISSUER_UNKNOWN, "iss is not, character by character, a trusted issuer")
+    issuer = issuers.named_in(jws.payload)
     header = jws.header
     if header.typ not in issuer.types:
         raise Refused(Code.TYPE_REFUSED, "typ is not one that this issuer's access tokens have")

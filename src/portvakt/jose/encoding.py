@@ -29,14 +29,15 @@ class NotCanonical(ValueError):  # noqa: N818  it says what the text is
     """The text is not the one encoding of anything. The message never holds the text."""
 
 
-# By length modulo four: the padding that RFC 4648 section 4 would add, and the characters that may
-# come last. The bits that a last character has to spare must be zero (section 3.5); one character
-# left over is no encoding of anything.
-_ENDINGS: Final = (
-    ("", frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")),
-    ("", frozenset()),
-    ("==", frozenset("AQgw")),
-    ("=", frozenset("AEIMQUYcgkosw048")),
+# By length modulo four and last character: the padding that RFC 4648 section 4 would add. The bits
+# that a last character has to spare must be zero (section 3.5), so after two characters only four
+# may be last, after three sixteen; and one character left over is no encoding of anything.
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_PADDING: Final = (
+    dict.fromkeys(_ALPHABET, ""),
+    dict[str, str](),
+    dict.fromkeys(_ALPHABET[::16], "=="),
+    dict.fromkeys(_ALPHABET[::4], "="),
 )
 
 
@@ -50,8 +51,10 @@ def decode_base64url(text: str) -> bytes:
         NotCanonical: for padding, any character outside the alphabet, an impossible length, or bits
             to spare that are not zero.
     """
-    padding, last = _ENDINGS[len(text) & 3]
-    if text and text[-1] not in last:
+    if not text:
+        return b""
+    padding = _PADDING[len(text) & 3].get(text[-1])
+    if padding is None:
         raise NotCanonical("base64url: impossible length, padding, or spare bits that are not zero")
     if "+" in text or "/" in text:
         raise NotCanonical("base64url: a character of the other base64 alphabet")
@@ -112,8 +115,10 @@ def decode_object(text: bytes) -> Object:
     return value if _write(value) == text else _decode_slowly(text)
 
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# Also a string without an end: looked for again at each of its quotes, it would cost its square.
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _NEITHER_BRACKET: Final = re.compile(r"[^\[\]{}]+")
+_SQUARE: Final = str.maketrans("{}", "[]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -141,11 +146,13 @@ def _check_depth(characters: str) -> None:
     """Refuse deep nesting before any recursive decoder sees it."""
     if characters.count("{") + characters.count("[") <= MAX_DEPTH:
         return
-    depth = 0
-    for bracket in _NEITHER_BRACKET.sub("", _STRING.sub("", characters)):
-        depth += 1 if bracket in "{[" else -1
-        if depth > MAX_DEPTH:
-            raise NotCanonical(f"JSON: nested deeper than {MAX_DEPTH}")
+    brackets = _NEITHER_BRACKET.sub("", _STRING.sub("", characters)).translate(_SQUARE)
+    for _ in range(MAX_DEPTH):
+        deeper, brackets = brackets, brackets.replace("[]", "")  # The innermost level at once.
+        if deeper == brackets:
+            break
+    if brackets:
+        raise NotCanonical(f"JSON: nested deeper than {MAX_DEPTH}, or brackets without their other")
 
 
 def _has_surrogate(value: object) -> bool:

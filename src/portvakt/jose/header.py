@@ -19,7 +19,8 @@ __all__ = ["ABSENT", "MAX_HEADER", "Header", "media_type", "parse_header"]
 #: Octets of an encoded header. Real ones have 50 to 200; 4 KiB leave room for an ``x5c`` chain.
 MAX_HEADER: Final = 4096
 
-#: Commas in a header's JSON: far more than names exist, and a bound on what a forger makes us read.
+#: Commas and opening brackets in a header's JSON: far more than names exist, and a bound on what a
+#: forger makes us read.
 MAX_MEMBERS: Final = 64
 
 MAX_KID: Final = 256
@@ -62,7 +63,7 @@ def parse_header(encoded: str) -> Header:
         octets = decode_base64url(encoded)
     except NotCanonical as flaw:
         raise Refused(Code.TOKEN_ENCODING, f"header: {flaw}") from None
-    if octets.count(b",") > MAX_MEMBERS:
+    if octets.count(b",") + octets.count(b"[") + octets.count(b"{") > MAX_MEMBERS:
         raise Refused(Code.HEADER_TOO_LONG)
     try:
         members = decode_object(octets)

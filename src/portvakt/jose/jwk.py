@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from msgspec import Struct
 
 from portvakt.errors import Refused
-from portvakt.jose.algorithms import ALGORITHMS, CURVES, Algorithm
+from portvakt.jose.algorithms import ALGORITHMS, CURVES, Algorithm, Verify
 from portvakt.jose.encoding import (
     NotCanonical,
     decode_base64url,
@@ -66,18 +66,20 @@ class Jwk(Struct, frozen=True):
         kty: its key type.
         strength: its size or curve, for people: ``RSA 3072``, ``P-256``.
         thumbprint: the RFC 7638 SHA-256 thumbprint, base64url.
-        algorithms: the rows of the algorithm table it verifies, all of one and the same scheme.
+        algorithms: the values of ``alg`` it is bound to: names of one and the same scheme.
         signature_length: octets of every signature it verifies.
         public_key: the key as ``cryptography`` holds it.
+        verify: the scheme: ``(public key, signature, signed octets)`` returns or raises.
     """
 
     kid: str | None
     kty: str
     strength: str
     thumbprint: str
-    algorithms: tuple[Algorithm, ...]
+    algorithms: tuple[str, ...]
     signature_length: int
     public_key: Any
+    verify: Verify
 
 
 class IgnoredKey(Struct, frozen=True):
@@ -191,8 +193,8 @@ def _tabulate(keys: Iterable[Jwk]) -> dict[tuple[str, str | None], Jwk | None]:
     """Index keys by algorithm and name, and by algorithm alone; None stands for several."""
     table: dict[tuple[str, str | None], Jwk | None] = {}
     for key in keys:
-        for row in key.algorithms:
-            for place in {(row.name, key.kid), (row.name, None)}:
+        for alg in key.algorithms:
+            for place in {(alg, key.kid), (alg, None)}:
                 table[place] = None if place in table else key
     return table
 
@@ -228,8 +230,16 @@ def import_jwk(jwk: object, allowed: frozenset[str]) -> Jwk:
     except UnsupportedAlgorithm:
         raise NotUsable("this build of OpenSSL does not have this kind of key") from None
     rows = _bind(jwk, kty, crv, allowed)
-    length = rows[0].signature_length or (public_key.key_size + 7) // 8
-    return Jwk(kid, kty, strength, thumbprint(jwk), rows, length, public_key)
+    return Jwk(
+        kid=kid,
+        kty=kty,
+        strength=strength,
+        thumbprint=thumbprint(jwk),
+        algorithms=tuple(row.name for row in rows),
+        signature_length=rows[0].signature_length or (public_key.key_size + 7) // 8,
+        public_key=public_key,
+        verify=rows[0].verify,
+    )
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:

@@ -21,8 +21,8 @@ _LENGTHS: Final = frozenset(map(len, _OVERRIDES)) | {len("authorization")}
 #: Longer than this there is only a token to refuse: nothing in proportion to it happens first.
 _LONGEST: Final = MAX_TOKEN + 64
 
-#: RFC 9110 section 11.4: a scheme, one or more spaces, and what belongs to the scheme.
-_CREDENTIALS: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +([^ ,]+))?")
+#: The name of a scheme (RFC 9110 sections 5.6.2 and 11.1).
+_SCHEME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def read_credential(request: HttpRequest) -> str:
@@ -69,15 +69,15 @@ def refuse_method_override(request: HttpRequest) -> None:
 
 def _read_unusual(authorization: str) -> str:
     """Read a header that is not simply ``Bearer``, a space and a token."""
-    match = _CREDENTIALS.fullmatch(authorization)
-    scheme = authorization.partition(" ")[0]
-    if match is None and scheme.lower() != "bearer" and "," not in scheme:
+    scheme, space, rest = authorization.partition(" ")
+    token = rest.lstrip(" ")
+    if not (space and token and _SCHEME.fullmatch(scheme)):
+        raise Refused(Code.CREDENTIAL_MALFORMED, "not of the form: scheme, a space, credentials")
+    if scheme.lower() != "bearer":
         raise Refused(Code.SCHEME_UNSUPPORTED, "the scheme is not Bearer")
-    if match is None or match[2] is None:
-        raise Refused(Code.CREDENTIAL_MALFORMED, "not of the form: Bearer, a space, one token")
-    if match[1].lower() != "bearer":
-        raise Refused(Code.SCHEME_UNSUPPORTED, "the scheme is not Bearer")
-    return match[2]
+    if " " in token or "," in token:
+        raise Refused(Code.CREDENTIAL_MALFORMED, "more than one token after Bearer")
+    return token
 
 
 def _refuse_token_in_url(url: str) -> None:

@@ -24,7 +24,7 @@ MAX_TIME: Final = 253402300799
 MAX_IDENTIFIER: Final = 1024
 
 
-class AccessToken(Struct, frozen=True):
+class AccessToken(Struct, frozen=True, gc=False):
     """A genuine access token, issued for this API and valid at the time of the decision.
 
     Being here does not say that its holder may do what he asks: that is what a
@@ -40,6 +40,7 @@ class AccessToken(Struct, frozen=True):
         expires_at: seconds since 1970, without leeway. Close long-lived connections then.
         not_before: seconds since 1970, or None.
         token_id: ``jti``, or None where the policy does not require it.
+        confirmation: ``cnf``, what its holder must prove possession of (RFC 7800), or None.
         key_thumbprint: the RFC 7638 thumbprint of the key that signed it.
     """
 
@@ -52,6 +53,7 @@ class AccessToken(Struct, frozen=True):
     expires_at: float
     not_before: float | None
     token_id: str | None
+    confirmation: Claims | None
     key_thumbprint: str
     _members: dict[str, Any]
 
@@ -59,12 +61,6 @@ class AccessToken(Struct, frozen=True):
     def claims(self) -> Claims:
         """Every claim, read-only."""
         return Claims(self._members)
-
-    @property
-    def confirmation(self) -> Claims | None:
-        """``cnf``: what its holder must prove possession of (RFC 7800 section 3.1), or None."""
-        members = self._members.get("cnf")
-        return None if members is None else Claims(members)
 
     # Claims are personal data, and msgspec gives rich a repr of its own: neither shows them.
     def __repr__(self) -> str:
@@ -102,6 +98,7 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     aud = get("aud")
     audience = (aud,) if aud == issuer.audience else _check_audience(aud, issuer)
 
+    # Times are compared in the form "refuse unless it holds": a clock that is no number refuses too.
     # (3) exp: there, and still ahead. A token that expires now has expired (RFC 7519 section 4.1.4).
     exp = get("exp")
     if type(exp) is not int and type(exp) is not float:
@@ -109,13 +106,13 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     if exp > MAX_TIME:
         raise Refused(Code.EXPIRY_MALFORMED, "exp lies beyond the year 9999: milliseconds?")
     leeway = issuer.leeway
-    if now >= exp + leeway:
+    if not now < exp + leeway:
         raise Refused(Code.TOKEN_EXPIRED, f"expired {now - exp:.0f} s ago, leeway {leeway:g} s")
 
     # (4) nbf: reached, if there is one.
     nbf = get("nbf")
     if type(nbf) is int or type(nbf) is float:
-        if now < nbf - leeway:
+        if not now >= nbf - leeway:
             raise Refused(
                 Code.NOT_YET_VALID, f"valid in {min(nbf, MAX_TIME) - now:.0f} s, leeway {leeway:g} s"
             )
@@ -126,21 +123,18 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     iat = get("iat")
     if type(iat) is not int and type(iat) is not float:
         _refuse_time(members, "iat", Code.ISSUED_AT_MISSING, Code.ISSUED_AT_MALFORMED)
-    if iat > exp:
+    if not iat <= exp:
         raise Refused(Code.ISSUED_AT_MALFORMED, "iat is after exp")
-    if iat > now + issuer.max_age_ahead:
+    if not iat <= now + issuer.max_age_ahead:
         raise Refused(Code.ISSUED_IN_FUTURE, f"issued {iat - now:.0f} s ahead of this clock")
 
     # (6) Not longer-lived than the policy allows, however genuine.
-    if exp - iat > issuer.max_lifetime:
+    if not exp - iat <= issuer.max_lifetime:
         raise Refused(
             Code.LIFETIME_TOO_LONG, f"lives {exp - iat:.0f} s, allowed {issuer.max_lifetime:.0f} s"
         )
 
-    # (7) Who and which: what the policy requires is there, and what is there is well formed.
-    for name in issuer.required_claims:
-        if get(name) is None:
-            raise Refused(Code.CLAIM_MISSING, f"{name} is missing")
+    # (7) Who and which: what is there is well formed, and what the policy requires is there.
     subject, client_id, token_id = get("sub"), get("client_id"), get("jti")
     if type(subject) is not str or not 0 < len(subject) <= MAX_IDENTIFIER:
         _check_absent(members, "sub")
@@ -148,16 +142,19 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         _check_absent(members, "client_id")
     if type(token_id) is not str or not 0 < len(token_id) <= MAX_IDENTIFIER:
         _check_absent(members, "jti")
+    for name in issuer.required_claims:
+        if get(name) is None:
+            raise Refused(Code.CLAIM_MISSING, f"{name} is missing")
 
     # (8) scope: a string of words, or an array of them. What nobody requires grants nothing.
     scopes = _read_scopes(members)
 
     # (9) cnf: an object if there is one. Whether it is satisfied, only the request can tell.
-    cnf = get("cnf")
-    if cnf is None:
-        _check_absent(members, "cnf")
-    elif type(cnf) is not dict:
-        raise Refused(Code.CLAIM_MALFORMED, "cnf is not an object")
+    confirmation = None
+    if "cnf" in members:
+        if type(members["cnf"]) is not dict:
+            raise Refused(Code.CLAIM_MALFORMED, "cnf is not an object")
+        confirmation = Claims(members["cnf"])
 
     return AccessToken(
         issuer.issuer,
@@ -169,6 +166,7 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         exp,
         nbf,
         token_id,
+        confirmation,
         jws.key_thumbprint,
         members,
     )
@@ -209,9 +207,10 @@ def _read_scopes(members: dict[str, Any]) -> frozenset[str]:
     if type(scope) is str:
         words = scope.split(" ") if scope else []
     elif type(scope) is list:
-        for word in scope:
-            if type(word) is not str:
-                raise Refused(Code.SCOPE_MALFORMED, "scope is an array with other things than words")
+        try:
+            " ".join(scope)  # The cheapest way to see that all of them are strings.
+        except TypeError:
+            raise Refused(Code.SCOPE_MALFORMED, "scope is an array of other things too") from None
         words = scope
     elif "scope" in members:
         raise Refused(Code.SCOPE_MALFORMED, "scope is neither a string nor an array")

@@ -13,7 +13,7 @@ from portvakt.refusal import Refusal
 __all__ = ["Decision", "Observer"]
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """The verdict on one request.
 
     Attributes:

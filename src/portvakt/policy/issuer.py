@@ -47,7 +47,7 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
     algorithms: frozenset[str]
     types: frozenset[str] = frozenset({"at+jwt"})
     other_audiences: frozenset[str] = frozenset()
-    required_claims: tuple[str, ...] = ("sub", "client_id", "jti")
+    required_claims: frozenset[str] = frozenset({"sub", "client_id", "jti"})
     leeway: float = 5.0
     max_lifetime: float = 3600.0
     max_age_ahead: float = 30.0

@@ -7,6 +7,7 @@ slashes, semicolons) simply equals no rule, and what equals no rule is refused (
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -44,6 +45,8 @@ _SEGMENT: Final = rf"(?!\.){_CHARACTER}+"
 _TAIL: Final = rf"{_SEGMENT}(?:/{_SEGMENT})*"
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 _LITERAL: Final = re.compile(rf"/|(?:/{_SEGMENT})+/?")
+#: What a path holds without encoding, beside letters and digits.
+_PLAIN: Final = "/-._~!$&'()*+,=:@"
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 
 
@@ -52,8 +55,10 @@ def path_of(url: str) -> str:
     target = url.partition("?")[0]
     if target[:1] == "/":
         return target
-    rest = target.partition("://")[2]
+    _, authority, rest = target.partition("://")
     slash = rest.find("/")
+    if not authority:
+        return target  # Neither form, like the * of OPTIONS: it equals no rule.
     return rest[slash:] if slash >= 0 else "/"
 
 
@@ -72,19 +77,21 @@ class Routes:
         ConfigurationError: if a path is malformed, or two rules claim the same request.
     """
 
-    __slots__ = ("_everywhere", "_exact", "_templates", "rules")
+    __slots__ = ("_everywhere", "_exact", "_readings", "_templates", "rules")
 
     def __init__(self, rules: Iterable[Route] = (), demand: Requirement = _ANY_TOKEN) -> None:
         self.rules: Final = tuple(rules)
         self._everywhere = Route(path=None, methods=None, public=False, requirement=demand)
         self._exact: dict[str, list[Route]] = {}
         self._templates: list[tuple[re.Pattern[str], Route]] = []
+        self._readings: list[tuple[re.Pattern[str], Route]] = []
         problems = list(_problems(self.rules))
         if problems:
             raise ConfigurationError(problems)
         for rule in self.rules:
             if rule.path is None:
                 continue
+            self._readings.append((_read_generously(rule.path), rule))
             if "{" in rule.path:
                 self._templates.append((_compile(rule.path), rule))
             else:
@@ -98,8 +105,18 @@ class Routes:
             requirement: what the API itself demands; it stands in where no rule is for the request.
 
         Raises:
-            Refused: ``route_unknown`` if there are rules, none for this request, and no requirement.
+            Refused: ``route_unknown`` if there are rules, none for this request, and no
+                requirement; or if the path, once decoded, could be one that a rule is for.
         """
+        rule = self.find(request)
+        if rule is not None:
+            return rule
+        if requirement is not None and not self._is_meant(request.method, path_of(request.url)):
+            return self._everywhere
+        raise Refused(Code.ROUTE_UNKNOWN, "no rule is for this method and path")
+
+    def find(self, request: HttpRequest) -> Route | None:
+        """Return the one rule that is for a request, or None; without rules, what holds for all."""
         if not self.rules:
             return self._everywhere
         path = path_of(request.url)
@@ -109,10 +126,22 @@ class Routes:
                 return rule
         for pattern, rule in self._templates:
             if (rule.methods is None or method in rule.methods) and pattern.fullmatch(path):
-                return rule
-        if requirement is not None:
-            return self._everywhere
-        raise Refused(Code.ROUTE_UNKNOWN, "no rule is for this method and path")
+                # Decoded, /fhir/%24export is /fhir/$export, which may have a rule of its own.
+                return None if "%" in path and self._is_meant(method, path, rule) else rule
+        return None
+
+    def _is_meant(self, method: str, path: str, but: Route | None = None) -> bool:
+        """Whether an application that decodes *path* may serve there what a rule is for.
+
+        No requirement stands in for that rule: the request is refused for the way it is written.
+        """
+        decoded = unquote(path)
+        return any(
+            rule is not but
+            and (rule.methods is None or method in rule.methods)
+            and pattern.fullmatch(decoded)
+            for pattern, rule in self._readings
+        )
 
     def covers(self, template: str, method: str) -> bool:
         """Whether one rule is for every request of a framework's route.
@@ -140,6 +169,16 @@ def _compile(template: str) -> re.Pattern[str]:
         pattern += re.escape(template[end : match.start()]) + (_TAIL if match[2] else _SEGMENT)
         end = match.end()
     return re.compile(pattern + re.escape(template[end:]))
+
+
+def _read_generously(template: str) -> re.Pattern[str]:
+    """Compile what the least strict application would take for *template*, after decoding."""
+    pattern, end = "", 0
+    for match in _PARAMETER.finditer(template):
+        literal = re.escape(unquote(template[end : match.start()]))
+        pattern += literal + (".*" if match[2] else "[^/]*")
+        end = match.end()
+    return re.compile(pattern + re.escape(unquote(template[end:])), re.DOTALL)
 
 
 def _problems(rules: Sequence[Route]) -> Iterator[Problem]:
@@ -170,6 +209,9 @@ def _flaw(rule: Route) -> tuple[str, str] | None:
         literal = literal.replace(match[0], "x")
     if not _LITERAL.fullmatch(literal):
         return "path", f"{rule.path!r} is not a path in its plain form, starting with a slash"
+    plain = quote(unquote(literal), safe=_PLAIN)
+    if plain != literal:
+        return "path", f"{rule.path!r} encodes what needs none, or in small letters: write {plain}"
     for method in sorted(rule.methods or ()):
         if not _METHOD.fullmatch(method):
             return "methods", f"write {method.upper()} for {method!r}: methods depend on case"

@@ -1,0 +1,92 @@
+"""A policy is complete, or it does not exist."""
+
+from typing import Any
+
+import pytest
+
+from portvakt import ConfigurationError, TrustedIssuer
+
+COMPLETE: dict[str, Any] = {
+    "issuer": "https://issuer.test",
+    "audience": "api",
+    "algorithms": frozenset({"ES256"}),
+}
+
+
+def test_the_complete_one_exists_with_the_defaults_of_the_design() -> None:
+    issuer = TrustedIssuer(**COMPLETE)
+    assert issuer.types == {"at+jwt"}
+    assert (issuer.leeway, issuer.max_lifetime, issuer.max_age_ahead) == (5, 3600, 30)
+    assert issuer.required_claims == {"sub", "client_id", "jti"}
+    assert issuer.other_audiences == frozenset()
+
+
+@pytest.mark.parametrize("missing", sorted(COMPLETE))
+def test_what_decides_who_gets_in_has_no_default(missing: str) -> None:
+    with pytest.raises(TypeError):
+        TrustedIssuer(**{name: value for name, value in COMPLETE.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"issuer": ""}, "issuer", "exact value"),
+        ({"issuer": "https://a b"}, "issuer", "exact value"),
+        ({"issuer": "x" * 257}, "issuer", "exact value"),
+        ({"issuer": 'a"b'}, "issuer", "exact value"),
+        ({"audience": ""}, "audience", "name of this API"),
+        ({"audience": "*"}, "audience", "no value for any API"),
+        ({"audience": "unspecified"}, "audience", "no value for any API"),
+        ({"other_audiences": frozenset({"*"})}, "other_audiences", "each listed"),
+        ({"other_audiences": frozenset({""})}, "other_audiences", "each listed"),
+        ({"algorithms": frozenset()}, "algorithms", "empty does not mean all"),
+        ({"algorithms": frozenset({"none"})}, "algorithms", "no signature"),
+        ({"algorithms": frozenset({"NoNe"})}, "algorithms", "no signature"),
+        ({"algorithms": frozenset({"HS256"})}, "algorithms", "shared secret"),
+        ({"algorithms": frozenset({"ES256K"})}, "algorithms", "not a known"),
+        ({"algorithms": frozenset({"es256"})}, "algorithms", "not a known"),
+        ({"types": frozenset()}, "typ", "empty does not mean all"),
+        ({"types": frozenset({"JWT"})}, "typ", "write jwt"),
+        ({"types": frozenset({"application/at+jwt"})}, "typ", "write at+jwt"),
+        ({"leeway": -0.1}, "leeway", "between 0 and 300"),
+        ({"leeway": 300.1}, "leeway", "between 0 and 300"),
+        ({"leeway": float("nan")}, "leeway", "between 0 and 300"),
+        ({"leeway": float("inf")}, "leeway", "between 0 and 300"),
+        ({"max_lifetime": 0.0}, "max_lifetime", "more than nothing"),
+        ({"max_lifetime": float("inf")}, "max_lifetime", "more than nothing"),
+        ({"max_lifetime": 367 * 86400.0}, "max_lifetime", "more than nothing"),
+        ({"max_age_ahead": -1.0}, "max_age_ahead", "between 0 and 300"),
+        ({"max_age_ahead": 301.0}, "max_age_ahead", "between 0 and 300"),
+    ],
+)
+def test_what_is_empty_unknown_or_out_of_range_is_named(
+    change: dict[str, Any], place: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        TrustedIssuer(**COMPLETE | change)
+    (problem,) = error.value.problems
+    assert problem.place == place
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"leeway": 0.0},
+        {"leeway": 300.0},
+        {"max_lifetime": 366 * 86400.0},
+        {"max_age_ahead": 0.0},
+        {"max_age_ahead": 300.0},
+        {"issuer": "x" * 256},
+        {"types": frozenset({"jwt", "absent"})},
+        {"other_audiences": frozenset({"account"})},
+    ],
+)
+def test_the_honest_neighbours_exist(change: dict[str, Any]) -> None:
+    TrustedIssuer(**COMPLETE | change)
+
+
+def test_all_flaws_are_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        TrustedIssuer(issuer="", audience="*", algorithms=frozenset({"none", "HS256"}))
+    assert len(error.value.problems) == 4

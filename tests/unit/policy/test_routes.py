@@ -1,0 +1,155 @@
+"""Paths match exactly or not at all."""
+
+import pytest
+
+from portvakt import Code, ConfigurationError, HttpRequest, Refused, Requirement, Route, Routes
+
+NOTHING = Requirement.of()
+
+
+def rule(
+    path: str | None,
+    methods: frozenset[str] | None = None,
+    *,
+    public: bool = False,
+    scopes: tuple[str, ...] = (),
+) -> Route:
+    return Route(path=path, methods=methods, public=public, requirement=Requirement.of(scopes))
+
+
+def get(url: str, method: str = "GET") -> HttpRequest:
+    return HttpRequest(method=method, url=url)
+
+
+ROUTES = Routes(
+    [
+        rule("/healthz", public=True),
+        rule("/"),
+        rule("/journal/{patient}", frozenset({"GET"})),
+        rule("/journal/{patient}", frozenset({"POST", "PUT"})),
+        rule("/journal/new", frozenset({"GET"})),
+        rule("/journal/{patient}/notes/{note}"),
+        rule("/static/{file:path}", public=True),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "path"),
+    [
+        (get("/healthz"), "/healthz"),
+        (get("/healthz?verbose=/../x"), "/healthz"),
+        (get("https://api.example.no/healthz?x"), "/healthz"),
+        (get("https://api.example.no"), "/"),
+        (get("https://api.example.no?x"), "/"),
+        (get("/journal/new"), "/journal/new"),
+        (get("/journal/new", "POST"), "/journal/{patient}"),
+        (get("/journal/17-3.a~b!$&'()*+,=:@"), "/journal/{patient}"),
+        (get("/journal/K%C3%A5re%20"), "/journal/{patient}"),
+        (get("/journal/1/notes/2"), "/journal/{patient}/notes/{note}"),
+        (get("/static/css/site.css"), "/static/{file:path}"),
+    ],
+)
+def test_honest_paths_find_their_rule(request_: HttpRequest, path: str) -> None:
+    assert ROUTES.match(request_).path == path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/healthz/", "//healthz", "/Healthz", "/healthz;x", "/healthz%00", "/healthz#x", "healthz",
+        "/healthz/../journal/1", "/./healthz", "/healthz/.", "/%68ealthz", "\\healthz", "*",
+        "/journal/", "/journal/.", "/journal/..", "/journal/.hidden", "/journal/a/b", "/journal/a;b",
+        "/journal/a\\b", "/journal/a%2fb", "/journal/a%2Fb", "/journal/a%5cb", "/journal/a%5Cb",
+        "/journal/%2e%2e", "/journal/%2E", "/journal/a%3bb", "/journal/a%00", "/journal/a%25b",
+        "/journal/a%0a", "/journal/a%1f", "/journal/a%7f", "/journal/a%7F", "/journal/a%2", "/journal/a%",
+        "/journal/a%zz", "/journal/a b", "/journal/a\n", "/journal/a\0", "/journal/\u00e5", "/journal/1#x",
+        "/static/", "/static/../journal/1", "/static/a/../b", "/static/a//b", "/static/a/", "/static",
+        "/static/a/%2e%2e/b",
+    ],
+)  # fmt: skip
+def test_paths_that_some_server_may_read_otherwise_match_nothing(url: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ROUTES.match(get(url))
+    assert refused.value.refusal.code is Code.ROUTE_UNKNOWN
+
+
+def test_a_method_that_no_rule_is_for_matches_nothing() -> None:
+    for method in ("DELETE", "get", "HEAD", ""):
+        with pytest.raises(Refused):
+            ROUTES.match(get("/journal/1", method))
+
+
+def test_without_rules_every_request_is_judged_alike() -> None:
+    demand = Requirement.of(["all"])
+    route = Routes(demand=demand).match(get("/any/../thing", "ODD"))
+    assert (route.path, route.methods, route.public, route.requirement) == (None, None, False, demand)
+
+
+def test_what_the_api_demands_stands_in_where_no_rule_is_for_the_request() -> None:
+    route = ROUTES.match(get("/unlisted"), NOTHING)
+    assert not route.public
+    assert ROUTES.match(get("/healthz"), NOTHING).public
+
+
+def test_covers_compares_shapes_and_methods() -> None:
+    assert ROUTES.covers("/journal/{id}", "GET")
+    assert ROUTES.covers("/static/{rest:path}", "GET")
+    assert not ROUTES.covers("/journal/{id}", "DELETE")
+    assert not ROUTES.covers("/journal/{id:path}", "GET")
+    assert not ROUTES.covers("/unlisted", "GET")
+
+
+@pytest.mark.parametrize(
+    ("routes", "place", "message"),
+    [
+        ([rule(None)], "route[0].path", "missing"),
+        ([rule("journal")], "route[0].path", "starting with a slash"),
+        ([rule("/a/../b")], "route[0].path", "plain form"),
+        ([rule("/a//b")], "route[0].path", "plain form"),
+        ([rule("/a b")], "route[0].path", "plain form"),
+        ([rule("/{")], "route[0].path", "plain form"),
+        ([rule("/{a:path}/b")], "route[0].path", "must come last"),
+        ([rule("/x{a}")], "route[0].path", "whole segment"),
+        ([rule("/{a}x")], "route[0].path", "whole segment"),
+        ([rule("/a", frozenset({"get"}))], "route[0].methods", "write GET"),
+        ([rule("/a", frozenset())], "route[0].methods", "empty"),
+        ([rule("/a", public=True, scopes=("x",))], "route[0].public", "admits everyone"),
+        ([rule("/a"), rule("/a")], "route[1].path", "claims requests that /a claims"),
+        ([rule("/{a}/x"), rule("/y/{b}")], "route[1].path", "claims"),
+        ([rule("/{a}"), rule("/{b}")], "route[1].path", "claims"),
+        ([rule("/{a:path}"), rule("/y/{b}")], "route[1].path", "claims"),
+    ],
+)
+def test_malformed_and_contradictory_rules_are_named(
+    routes: list[Route], place: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Routes(routes)
+    (problem,) = error.value.problems
+    assert problem.place == place
+    assert message in problem.message
+
+
+def test_rules_that_cannot_meet_stand_side_by_side() -> None:
+    routes = Routes(
+        [
+            rule("/a", frozenset({"GET"})),
+            rule("/a", frozenset({"POST"})),
+            rule("/{a}"),
+            rule("/{a}/b"),
+            rule("/{a}/c"),
+            rule("/d/{x}/e/"),
+        ]
+    )
+    assert len(routes.rules) == 6
+
+
+def test_every_flaw_is_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Routes([rule("a"), rule("/b", frozenset({"get"})), rule("/c"), rule("/c")])
+    assert [problem.place for problem in error.value.problems] == [
+        "route[0].path",
+        "route[1].methods",
+        "route[3].path",
+    ]
