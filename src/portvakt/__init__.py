@@ -1,6 +1,7 @@
 """Portvakt secures HTTP APIs with OAuth 2.0 access tokens and lets nobody skip a check.
 
-Every public name is resolved at its first use (PEP 562), so that importing the package costs nothing.
+Every public name is resolved at its first use (PEP 562), so that importing the package costs
+nothing.
 """
 
 from importlib import import_module

@@ -8,7 +8,8 @@
     └── ConfigurationError    the developer: the policy is wrong; raised at start-up only
 
 :class:`Refused` and :class:`Unavailable` never leave the guard: they become a
-:class:`~portvakt.Decision`. :class:`ConfigurationError` is the only one that users of the guard meet.
+:class:`~portvakt.Decision`. :class:`ConfigurationError` is the only one that users of the guard
+meet.
 """
 
 from collections.abc import Iterable
@@ -90,9 +91,7 @@ class ConfigurationError(Exception):
     source: Final[str | None]
 
     def __init__(self, problems: str | Iterable[Problem], *, source: str | None = None) -> None:
-        self.problems = (
-            (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
-        )
+        self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
         self.source = source
         head = f"{source}: " if source else ""
         lines = [str(problem) for problem in self.problems]

@@ -49,17 +49,18 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
 class Home:
     """The loop for input and output of one guard, in this process.
 
-    After a fork the child has no home yet: the loop and the thread stayed with the parent, and a new
-    one is made at first need.
+    After a fork the child has no home yet: the loop and the thread stayed with the parent, and a
+    new one is made at first need.
     """
 
     __slots__ = ("__weakref__", "_adopted", "_lock", "_loop")
 
     def __init__(self) -> None:
-        self._start_afresh()
+        self.start_afresh()
         _homes.add(self)
 
-    def _start_afresh(self) -> None:
+    def start_afresh(self) -> None:
+        """Forget loop and thread without a word to them: after a fork, they are the parent's."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._adopted = False
         self._lock = threading.Lock()
@@ -83,7 +84,7 @@ class Home:
     async def awaited(
         self, work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run work at home and wait without blocking the caller's event loop, asyncio's or trio's."""
+        """Run work at home and wait without blocking the caller's loop, asyncio's or trio's."""
         import asyncio
 
         loop = self._settle()
@@ -153,7 +154,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 def _forget_the_parent() -> None:
     # The parent's thread is not here, and another of its threads may have held the lock.
     for home in _homes:
-        home._start_afresh()
+        home.start_afresh()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,10 +1,10 @@
 """The closed list of reasons: every way in which a request can be refused.
 
 A :class:`Code` is what a program tests, an operator greps for and a translator explains. It carries
-everything that follows from it: the :class:`Step` of the procedure that failed, the HTTP status, the
-OAuth error code of RFC 6750 section 3.1, and one fixed sentence for the caller. Nothing from a token,
-a request or a key is ever part of that sentence: whatever precedes the signature shares one sentence,
-so that the answer does not tell a forger how far he came.
+everything that follows from it: the :class:`Step` of the procedure that failed, the HTTP status,
+the OAuth error code of RFC 6750 section 3.1, and one fixed sentence for the caller. Nothing from a
+token, a request or a key is ever part of that sentence: whatever precedes the signature shares one
+sentence, so that the answer does not tell a forger how far he came.
 """
 
 from enum import Enum, IntEnum
@@ -53,8 +53,9 @@ class Code(Enum):
     Attributes:
         step: the check that failed.
         status: the HTTP status of the answer: 400, 401, 403 or 503.
-        error: the OAuth error code for the challenge, or None where RFC 6750 section 3.1 wants none.
-        sentence: the one sentence the caller is told. Plain ASCII without quotes or backslashes,
+        error: the OAuth error code for the challenge, or None where RFC 6750 section 3.1 wants
+        none. sentence: the one sentence the caller is told. Plain ASCII without quotes or
+        backslashes,
             as RFC 6750 section 3 demands of ``error_description``.
     """
 
@@ -76,39 +77,63 @@ class Code(Enum):
 
     # The request as such.
     REQUEST_MALFORMED = (
-        "request_malformed", Step.REQUEST, 400, "invalid_request",
+        "request_malformed",
+        Step.REQUEST,
+        400,
+        "invalid_request",
         "The request target is malformed.",
     )
     TOKEN_IN_URL = (
-        "token_in_url", Step.CREDENTIAL, 400, "invalid_request",
+        "token_in_url",
+        Step.CREDENTIAL,
+        400,
+        "invalid_request",
         "Access tokens are accepted in the Authorization header only, never in the URL.",
     )
     METHOD_OVERRIDDEN = (
-        "method_overridden", Step.REQUEST, 400, "invalid_request",
+        "method_overridden",
+        Step.REQUEST,
+        400,
+        "invalid_request",
         "Headers that override the request method are not accepted.",
     )
 
     # Which rule applies.
     ROUTE_UNKNOWN = (
-        "route_unknown", Step.ROUTE, 403, None,
+        "route_unknown",
+        Step.ROUTE,
+        403,
+        None,
         "No rule of this API admits this method and path.",
     )
 
     # The one credential (RFC 6750 section 2.1).
     CREDENTIAL_MISSING = (
-        "credential_missing", Step.CREDENTIAL, 401, None,
+        "credential_missing",
+        Step.CREDENTIAL,
+        401,
+        None,
         "An access token is required.",
     )
     CREDENTIAL_REPEATED = (
-        "credential_repeated", Step.CREDENTIAL, 400, "invalid_request",
+        "credential_repeated",
+        Step.CREDENTIAL,
+        400,
+        "invalid_request",
         "The request carries more than one Authorization header.",
     )
     CREDENTIAL_MALFORMED = (
-        "credential_malformed", Step.CREDENTIAL, 400, "invalid_request",
+        "credential_malformed",
+        Step.CREDENTIAL,
+        400,
+        "invalid_request",
         "The Authorization header is not of the form: Bearer, a space, one token.",
     )
     SCHEME_UNSUPPORTED = (
-        "scheme_unsupported", Step.CREDENTIAL, 401, None,
+        "scheme_unsupported",
+        Step.CREDENTIAL,
+        401,
+        None,
         "The Authorization scheme is not accepted here.",
     )
 
@@ -138,42 +163,66 @@ class Code(Enum):
     # The claims (RFC 7519 section 4.1, RFC 9068 sections 2.2 and 4). From here on the token is
     # genuine, and its holder may be told what is wrong with it.
     PAYLOAD_JSON = (
-        "payload_json", Step.PAYLOAD, 401, "invalid_token",
+        "payload_json",
+        Step.PAYLOAD,
+        401,
+        "invalid_token",
         "The content of the access token is not one JSON object without repeated names.",
     )
     ISSUER_CHANGED = ("issuer_changed", Step.PAYLOAD, 401, "invalid_token", _UNTRUSTED)
     AUDIENCE_MISSING = (
-        "audience_missing", Step.AUDIENCE, 401, "invalid_token",
+        "audience_missing",
+        Step.AUDIENCE,
+        401,
+        "invalid_token",
         "The access token does not say which API it is for.",
     )
     AUDIENCE_MALFORMED = ("audience_malformed", Step.AUDIENCE, 401, "invalid_token", _CLAIM)
     AUDIENCE_WRONG = (
-        "audience_wrong", Step.AUDIENCE, 401, "invalid_token",
+        "audience_wrong",
+        Step.AUDIENCE,
+        401,
+        "invalid_token",
         "The access token is for another API.",
     )
     AUDIENCE_EXTRA = (
-        "audience_extra", Step.AUDIENCE, 401, "invalid_token",
+        "audience_extra",
+        Step.AUDIENCE,
+        401,
+        "invalid_token",
         "The access token is also for APIs that this one does not share tokens with.",
     )
     EXPIRY_MISSING = ("expiry_missing", Step.EXPIRY, 401, "invalid_token", _CLAIM)
     EXPIRY_MALFORMED = ("expiry_malformed", Step.EXPIRY, 401, "invalid_token", _CLAIM)
     TOKEN_EXPIRED = (
-        "token_expired", Step.EXPIRY, 401, "invalid_token",
+        "token_expired",
+        Step.EXPIRY,
+        401,
+        "invalid_token",
         "The access token has expired.",
     )
     NOT_BEFORE_MALFORMED = ("not_before_malformed", Step.NOT_BEFORE, 401, "invalid_token", _CLAIM)
     NOT_YET_VALID = (
-        "not_yet_valid", Step.NOT_BEFORE, 401, "invalid_token",
+        "not_yet_valid",
+        Step.NOT_BEFORE,
+        401,
+        "invalid_token",
         "The access token is not valid yet.",
     )
     ISSUED_AT_MISSING = ("issued_at_missing", Step.ISSUED_AT, 401, "invalid_token", _CLAIM)
     ISSUED_AT_MALFORMED = ("issued_at_malformed", Step.ISSUED_AT, 401, "invalid_token", _CLAIM)
     ISSUED_IN_FUTURE = (
-        "issued_in_future", Step.ISSUED_AT, 401, "invalid_token",
+        "issued_in_future",
+        Step.ISSUED_AT,
+        401,
+        "invalid_token",
         "The access token says that it is issued in the future.",
     )
     LIFETIME_TOO_LONG = (
-        "lifetime_too_long", Step.LIFETIME, 401, "invalid_token",
+        "lifetime_too_long",
+        Step.LIFETIME,
+        401,
+        "invalid_token",
         "The access token lives longer than this API allows.",
     )
     CLAIM_MISSING = ("claim_missing", Step.IDENTIFIERS, 401, "invalid_token", _CLAIM)
@@ -182,21 +231,33 @@ class Code(Enum):
 
     # Whose hands, and for what.
     CONFIRMATION_UNMET = (
-        "confirmation_unmet", Step.CONFIRMATION, 401, "invalid_token",
+        "confirmation_unmet",
+        Step.CONFIRMATION,
+        401,
+        "invalid_token",
         "The access token is bound to a key, and the request does not prove possession of it.",
     )
     SCOPE_INSUFFICIENT = (
-        "scope_insufficient", Step.AUTHORIZATION, 403, "insufficient_scope",
+        "scope_insufficient",
+        Step.AUTHORIZATION,
+        403,
+        "insufficient_scope",
         "The access token does not carry the scope that this request needs.",
     )
 
     # Not the caller's fault: nothing was decided about the token.
     KEYS_UNAVAILABLE = (
-        "keys_unavailable", Step.KEY, 503, None,
+        "keys_unavailable",
+        Step.KEY,
+        503,
+        None,
         "The access token cannot be checked at the moment.",
     )
     INTERNAL_ERROR = (
-        "internal_error", Step.REQUEST, 503, None,
+        "internal_error",
+        Step.REQUEST,
+        503,
+        None,
         "The request cannot be checked at the moment.",
     )
 

@@ -44,7 +44,7 @@ def test_base64url_round_trip(octets: bytes) -> None:
     assert decode_base64url(text) == octets
 
 
-@given(st.text(max_size=40) | st.text(ALPHABET + "+/= \n\\\"", max_size=40))
+@given(st.text(max_size=40) | st.text(ALPHABET + '+/= \n\\"', max_size=40))
 @example("QQ==")
 @example("QQ=")
 @example("QR")
@@ -65,7 +65,9 @@ def test_json_round_trip(value: dict[str, Any]) -> None:
 
 @given(objects, st.sampled_from([None, 1, 2]), st.booleans())
 def test_fast_and_slow_decoders_agree(
-    value: dict[str, Any], indent: int | None, ascii_only: bool  # noqa: FBT001  a fixture
+    value: dict[str, Any],
+    indent: int | None,
+    ascii_only: bool,
 ) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     assert decode_object(text) == _decode_slowly(text) == value
@@ -107,7 +109,9 @@ def test_json_decoder_agrees_with_the_reference_or_refuses(text: bytes) -> None:
 
 @given(st.integers(1, 40), st.sampled_from([("[", "]"), ('{"a":', "}")]), st.booleans())
 def test_depth_is_bounded_at_the_same_level_in_both_decoders(
-    depth: int, brackets: tuple[str, str], spaced: bool  # noqa: FBT001
+    depth: int,
+    brackets: tuple[str, str],
+    spaced: bool,
 ) -> None:
     opening, closing = brackets
     inner = "1" if opening != "[" else ""

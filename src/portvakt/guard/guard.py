@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.clock import Clock, SystemClock
@@ -25,6 +24,7 @@ from portvakt.policy.routes import Route, Routes
 from portvakt.refusal import Code, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from os import PathLike
     from types import TracebackType
     from typing import Self
@@ -199,7 +199,7 @@ class Guard:
             raise  # The caller of the guard made a mistake, not the caller of the API.
         except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
             # The type only: a message or traceback could hold what the caller sent.
-            _log.error("internal error, request refused: %s", type(error).__name__)  # noqa: TRY400
+            _log.error("internal error, request refused: %s", type(error).__name__)
             return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
         return self._admit(request, route, token, now)
 
@@ -272,7 +272,7 @@ class Guard:
             try:
                 observer(request, decision)
             except Exception as error:  # noqa: BLE001  an observer has no say in the decision
-                _log.error("an observer failed: %s", type(error).__name__)  # noqa: TRY400
+                _log.error("an observer failed: %s", type(error).__name__)
 
     async def __aenter__(self) -> Self:
         """Do input and output on the running asyncio loop from now on, as ASGI lifespans want."""

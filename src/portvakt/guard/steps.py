@@ -1,4 +1,4 @@
-"""The pure steps of a token's first sight: whose it says it is, whether it is, and in whose hands."""
+"""The pure steps of a token's first sight: whose it says it is, whether it is, in whose hands."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -52,9 +52,9 @@ class TrustedIssuers:
     def named_in(self, payload: bytes) -> TrustedIssuer:
         """Return the issuer that a payload names. Nobody knows yet whether it wrote it.
 
-        This looks at one claim, to choose whose keys to try, and believes nothing: the claim is only
-        the key of a map, and is checked again once it is verified. Nothing is ever fetched for an
-        issuer that is not in the policy.
+        This looks at one claim, to choose whose keys to try, and believes nothing: the claim is
+        only the key of a map, and is checked again once it is verified. Nothing is ever fetched for
+        an issuer that is not in the policy.
 
         Raises:
             Refused: ``issuer_missing`` or ``issuer_unknown``.
@@ -65,10 +65,10 @@ class TrustedIssuers:
         try:
             name = _peek(payload).iss
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise Refused(Code.ISSUER_MISSING, "no iss that is a string, in a JSON object") from None
+            raise Refused(Code.ISSUER_MISSING, "no iss that is a string in an object") from None
         trusted = self.by_name.get(name)
         if trusted is None:
-            raise Refused(Code.ISSUER_UNKNOWN, "iss is not, character by character, a trusted issuer")
+            raise Refused(Code.ISSUER_UNKNOWN, "iss is not exactly a trusted issuer")
         return trusted
 
 
@@ -118,8 +118,8 @@ def authenticate(candidate: Candidate, keys: JwkSet, now: float) -> AccessToken:
 def confirm(token: AccessToken) -> None:
     """Check that a token is in the right hands.
 
-    A token with ``cnf`` is bound to a key, and nothing here can check possession yet: it is refused,
-    never taken for a bearer token (RFC 9449 section 7.2, RFC 8705 section 3, RFC 7800).
+    A token with ``cnf`` is bound to a key, and nothing here can check possession yet: it is
+    refused, never taken for a bearer token (RFC 9449 section 7.2, RFC 8705 section 3, RFC 7800).
 
     Raises:
         Refused: ``confirmation_unmet``.

@@ -25,21 +25,23 @@ _TAIL: Final = 64
 class ValidatedTokens:
     """A bounded memory of verified tokens, by all their characters.
 
-    Two generations: when the young one is full it becomes the old one, and an old token that is seen
-    again is young again. So every operation is one look-up, and the tokens in use stay.
+    Two generations: when the young one is full it becomes the old one, and an old token that is
+    seen again is young again. So every operation is one look-up, and the tokens in use stay. What
+    is forgotten is freed little by little, so that no single request pays for thousands.
 
     Parameters:
         keys: says which key set is current.
-        capacity: how many tokens are remembered at most.
+        capacity: how many tokens are remembered at most; each takes about seven kilobytes.
     """
 
-    __slots__ = ("_half", "_keys", "_old", "_young")
+    __slots__ = ("_forgotten", "_half", "_keys", "_old", "_young")
 
-    def __init__(self, keys: KeySource, capacity: int = 20_000) -> None:
+    def __init__(self, keys: KeySource, capacity: int = 10_000) -> None:
         self._keys = keys
         self._half: Final = max(1, capacity // 2)
         self._young: dict[str, Entry] = {}
         self._old: dict[str, Entry] = {}
+        self._forgotten: dict[str, Entry] = {}
 
     def get(self, token: str, now: float) -> AccessToken | None:
         """Return what was verified, if it still holds; None means: verify it.
@@ -70,9 +72,18 @@ class ValidatedTokens:
         self._remember(token[-_TAIL:], (token, access_token, issuer, keys, start, end))
 
     def _remember(self, tail: str, entry: Entry) -> None:
+        if self._forgotten:
+            self._free()
         if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
+            self._forgotten, self._old, self._young = self._old, self._young, {}
         self._young[tail] = entry
+
+    def _free(self) -> None:
+        try:
+            self._forgotten.popitem()
+            self._forgotten.popitem()
+        except KeyError:
+            pass  # It was the last one, or another thread was faster.
 
     def __len__(self) -> int:
         """Return how many tokens are remembered."""

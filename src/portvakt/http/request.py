@@ -28,6 +28,6 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
         """Show the method and the path: headers and query may hold secrets."""
         return f"HttpRequest({self.method} {self.url.partition('?')[0]})"
 
-    def __rich_repr__(self) -> "list[str]":
+    def __rich_repr__(self) -> list[tuple[str, str]]:
         """Show to rich what repr shows."""
-        return [self.method, self.url.partition("?")[0]]
+        return [("method", self.method), ("path", self.url.partition("?")[0])]

@@ -166,7 +166,8 @@ ALGORITHMS: Final = {
         Algorithm("ES256", "EC", "P-256", 64, *_ecdsa(CURVES["P-256"], _SHA256)),
         Algorithm("ES384", "EC", "P-384", 96, *_ecdsa(CURVES["P-384"], _SHA384)),
         Algorithm("ES512", "EC", "P-521", 132, *_ecdsa(CURVES["P-521"], _SHA512)),
-        # EdDSA is polymorphic; here it means Ed25519 alone, so that a name decides the curve (ALG-14).
+        # EdDSA is polymorphic; here it means Ed25519 alone, so that a name decides the curve
+        # (ALG-14).
         Algorithm("EdDSA", "OKP", "Ed25519", 64, *_plain()),
         Algorithm("Ed25519", "OKP", "Ed25519", 64, *_plain()),
         Algorithm("Ed448", "OKP", "Ed448", 114, *_plain()),

@@ -75,8 +75,9 @@ def encode_base64url(octets: bytes) -> str:
     return encoded.rstrip(b"=").decode("ascii")
 
 
-# What the fast decoder may find: values that nest at most five deep, integers of 64 bits. It refuses
-# anything else while it reads, in C and at no cost; the slow decoder then has the last word.
+# What the fast decoder may find: values that nest at most five deep, integers of 64 bits. It
+# refuses anything else while it reads, in C and at no cost; the slow decoder then has the last
+# word.
 _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Scalar = _Integer | float | str | bool | None
 _Level1 = _Scalar | list[_Scalar] | dict[str, _Scalar]
@@ -85,6 +86,11 @@ _Level3 = _Scalar | list[_Level2] | dict[str, _Level2]
 _Level4 = _Scalar | list[_Level3] | dict[str, _Level3]
 _read_object: Final = msgspec.json.Decoder(dict[str, _Level4]).decode
 _write: Final = msgspec.json.Encoder().encode
+
+#: Octets. A shorter text has no room for an integer that is slow; issuers seldom write a longer.
+_LONG: Final = 2048
+_MANY_DIGITS: Final = b"0" * (MAX_DIGITS + 1)
+_ZEROS: Final = bytes.maketrans(b"0123456789", b"0" * 10)
 
 
 def encode_object(value: Mapping[str, Any]) -> bytes:
@@ -97,17 +103,22 @@ def decode_object(text: bytes) -> Object:
 
     A text that our own encoder would write repeats no name, because the encoder writes none twice:
     if decoding and encoding give the same octets, there is nothing left to look for. That is twice
-    as fast as collecting every member to compare it (measured: bench/), and it is what issuers send.
-    Every other text, pretty-printed or escaped otherwise, is read by the slow decoder, which looks
-    at every member.
+    as fast as collecting every member to compare it (measured: bench/), and it is what issuers
+    send. Every other text, pretty-printed or escaped otherwise, is read by the slow decoder, which
+    looks at every member.
 
     Parameters:
         text: UTF-8, possibly hostile; the caller bounds its length.
 
     Raises:
-        NotCanonical: if it is not UTF-8, not JSON, not an object, repeats a name at any depth, nests
-            deeper than 16, or holds an integer of more than 20 digits or a number that overflows.
+        NotCanonical: if it is not UTF-8, not JSON, not an object, repeats a name at any depth,
+            nests deeper than 16, or holds an integer of more than 20 digits or a number that
+            overflows.
     """
+    # The fast decoder converts an integer of any length, at the square of it, and only then
+    # refuses.
+    if len(text) > _LONG and _MANY_DIGITS in text.translate(_ZEROS):
+        return _decode_slowly(text)
     try:
         value: Object = _read_object(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -116,7 +127,7 @@ def decode_object(text: bytes) -> Object:
 
 
 # Also a string without an end: looked for again at each of its quotes, it would cost its square.
-_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
+_STRING: Final = re.compile(r'"[^"]*+"?')
 _NEITHER_BRACKET: Final = re.compile(r"[^\[\]{}]+")
 _SQUARE: Final = str.maketrans("{}", "[]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -146,11 +157,11 @@ def _check_depth(characters: str) -> None:
     """Refuse deep nesting before any recursive decoder sees it."""
     if characters.count("{") + characters.count("[") <= MAX_DEPTH:
         return
-    brackets = _NEITHER_BRACKET.sub("", _STRING.sub("", characters)).translate(_SQUARE)
-    for _ in range(MAX_DEPTH):
-        deeper, brackets = brackets, brackets.replace("[]", "")  # The innermost level at once.
-        if deeper == brackets:
-            break
+    unescaped = characters.replace("\\\\", "").replace('\\"', "")
+    brackets = _NEITHER_BRACKET.sub("", _STRING.sub("", unescaped)).translate(_SQUARE)
+    if 2 * brackets.count("[") == len(brackets):
+        for _ in range(MAX_DEPTH):
+            brackets = brackets.replace("[]", "")  # The innermost level, all at once.
     if brackets:
         raise NotCanonical(f"JSON: nested deeper than {MAX_DEPTH}, or brackets without their other")
 

@@ -1,9 +1,9 @@
 """The protected header of a token (RFC 7515 section 4): what it may say, and what nobody follows.
 
-A ``kid`` is the key of a map and nothing else. What points elsewhere (``jku``, ``x5u``) or brings its
-own key (``jwk``) is refused rather than ignored: an honest issuer does not send it, and a forger
-hopes that someone looks (RFC 8725 section 3.10). Certificates (``x5c``, ``x5t``) and names nobody
-knows are ignored, as the RFC demands.
+A ``kid`` is the key of a map and nothing else. What points elsewhere (``jku``, ``x5u``) or brings
+its own key (``jwk``) is refused rather than ignored: an honest issuer does not send it, and a
+forger hopes that someone looks (RFC 8725 section 3.10). Certificates (``x5c``, ``x5t``) and names
+nobody knows are ignored, as the RFC demands.
 """
 
 from typing import Final
@@ -48,8 +48,8 @@ class Header(Struct, frozen=True):
 def parse_header(encoded: str) -> Header:
     """Read one encoded protected header.
 
-    Does not check that ``alg`` is allowed, that ``typ`` is right, or that there is such a key: those
-    depend on the issuer.
+    Does not check that ``alg`` is allowed, that ``typ`` is right, or that there is such a key:
+    those depend on the issuer.
 
     Parameters:
         encoded: the first part of a compact serialization.

@@ -1,7 +1,8 @@
 """Public keys: import what is strong and fits, name the rest, select exactly one (RFC 7517, 7518).
 
-A key is bound to its algorithm when it is imported, by its own ``alg`` or by the policy of its issuer,
-never by a token (RFC 8725 section 3.1). One bad key is left out and named; the good ones stay.
+A key is bound to its algorithm when it is imported, by its own ``alg`` or by the policy of its
+issuer, never by a token (RFC 8725 section 3.1). One bad key is left out and named; the good ones
+stay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,15 @@ from portvakt.jose.encoding import (
 from portvakt.jose.strength import WeakKey, check_ed448, check_ed25519, check_rsa
 from portvakt.refusal import Code
 
-__all__ = ["IgnoredKey", "Jwk", "JwkSet", "MalformedKeySet", "NotUsable", "import_jwk", "thumbprint"]
+__all__ = [
+    "IgnoredKey",
+    "Jwk",
+    "JwkSet",
+    "MalformedKeySet",
+    "NotUsable",
+    "import_jwk",
+    "thumbprint",
+]
 
 MAX_KEYS: Final = 100
 MAX_SET: Final = 512 * 1024
@@ -184,9 +193,9 @@ class JwkSet(Struct, frozen=True, eq=False):
         """Show names, not key material."""
         return f"JwkSet({', '.join(key.kid or key.thumbprint for key in self.keys)})"
 
-    def __rich_repr__(self) -> list[str]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Show to rich what repr shows."""
-        return [repr(self)]
+        return [("keys", [key.kid or key.thumbprint for key in self.keys])]
 
 
 def _tabulate(keys: Iterable[Jwk]) -> dict[tuple[str, str | None], Jwk | None]:
@@ -277,7 +286,9 @@ def _bind(
             raise NotUsable(f"the issuer's policy does not allow {row.name}")
         return (row,)
     rows = tuple(
-        row for row in ALGORITHMS.values() if row.name in allowed and (row.kty, row.crv) == (kty, crv)
+        row
+        for row in ALGORITHMS.values()
+        if row.name in allowed and (row.kty, row.crv) == (kty, crv)
     )
     if not rows:
         raise NotUsable("the issuer's policy allows no algorithm for this key")
@@ -331,10 +342,14 @@ def _import_ec(jwk: Mapping[str, Any]) -> Imported:
         raise NotUsable("crv is not one of " + ", ".join(CURVES))
     x = int.from_bytes(_octets(jwk, "x", curve.size), "big")
     y = int.from_bytes(_octets(jwk, "y", curve.size), "big")
+    point = ec.EllipticCurvePublicNumbers(x, y, curve.parameters)
     try:
-        key = ec.EllipticCurvePublicNumbers(x, y, curve.parameters).public_key()
+        key = point.public_key()
     except ValueError:
         raise NotUsable("the point is not on the curve") from None
+    # The primitive reduces what is not below p, so that one point would have several encodings.
+    if key.public_numbers() != point:
+        raise NotUsable("x or y is not below p")
     return crv, crv, key
 
 
@@ -352,7 +367,7 @@ def _import_okp(jwk: Mapping[str, Any]) -> Imported:
     raise NotUsable("crv is not Ed25519 or Ed448")
 
 
-_ML_DSA: Final = {
+_ML_DSA: Final[dict[str, tuple[Any, int]]] = {
     "ML-DSA-44": (mldsa.MLDSA44PublicKey, 1312),
     "ML-DSA-65": (mldsa.MLDSA65PublicKey, 1952),
     "ML-DSA-87": (mldsa.MLDSA87PublicKey, 2592),

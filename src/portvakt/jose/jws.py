@@ -1,7 +1,8 @@
 """From received characters to verified octets (RFC 7515 sections 5.2 and 7.1).
 
-Two types, one per stage of trust. :func:`parse` makes an :class:`UnverifiedJws`; only :func:`verify`
-makes a :class:`VerifiedJws`, over the octets as they were received, never over JSON written anew.
+Two types, one per stage of trust. :func:`parse` makes an :class:`UnverifiedJws`; only
+:func:`verify` makes a :class:`VerifiedJws`, over the octets as they were received, never over JSON
+written anew.
 """
 
 from typing import Final

@@ -26,8 +26,8 @@ def check_rsa(modulus: int, exponent: int) -> None:
     that takes other keys and lists to compare with.
 
     Raises:
-        WeakKey: if the modulus has fewer than 2048 bits (RFC 7518 section 3.3) or more than 8192, is
-            even, has a small factor, two primes close together, or the ROCA fingerprint
+        WeakKey: if the modulus has fewer than 2048 bits (RFC 7518 section 3.3) or more than 8192,
+            is even, has a small factor, two primes close together, or the ROCA fingerprint
             (CVE-2017-15361); or the exponent is even, below 3 or above 2**32.
     """
     bits = modulus.bit_length()
@@ -98,9 +98,7 @@ _P25519: Final = 2**255 - 19
 # The y coordinates of the eight points whose order divides eight (RFC 8032 section 5.1): 0 (order
 # four), 1 (order one), -1 (order two), and the two pairs of order eight.
 _ORDER_EIGHT_Y: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-_SMALL_ORDER_25519: Final = frozenset(
-    {0, 1, _P25519 - 1, _ORDER_EIGHT_Y, _P25519 - _ORDER_EIGHT_Y}
-)
+_SMALL_ORDER_25519: Final = frozenset({0, 1, _P25519 - 1, _ORDER_EIGHT_Y, _P25519 - _ORDER_EIGHT_Y})
 
 
 def check_ed25519(encoded: bytes) -> None:

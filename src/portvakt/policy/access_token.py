@@ -15,7 +15,7 @@ from portvakt.policy.claims import Claims
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 
-__all__ = ["AccessToken", "check_claims"]
+__all__ = ["MAX_TIME", "AccessToken", "check_claims"]
 
 #: 9999-12-31T23:59:59Z. A later time is milliseconds taken for seconds, or an overflow to be.
 MAX_TIME: Final = 253402300799
@@ -28,7 +28,8 @@ class AccessToken(Struct, frozen=True, gc=False):
     """A genuine access token, issued for this API and valid at the time of the decision.
 
     Being here does not say that its holder may do what he asks: that is what a
-    :class:`~portvakt.Requirement` is for. Identity is ``(issuer, subject)``, never the subject alone.
+    :class:`~portvakt.Requirement` is for. Identity is ``(issuer, subject)``, never the subject
+    alone.
 
     Attributes:
         issuer: who issued it.
@@ -98,8 +99,9 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     aud = get("aud")
     audience = (aud,) if aud == issuer.audience else _check_audience(aud, issuer)
 
-    # Times are compared in the form "refuse unless it holds": a clock that is no number refuses too.
-    # (3) exp: there, and still ahead. A token that expires now has expired (RFC 7519 section 4.1.4).
+    # Times are compared in the form "refuse unless it holds": a clock that is no number refuses
+    # too. (3) exp: there, and still ahead. A token that expires now has expired (RFC 7519 section
+    # 4.1.4).
     exp = get("exp")
     if type(exp) is not int and type(exp) is not float:
         _refuse_time(members, "exp", Code.EXPIRY_MISSING, Code.EXPIRY_MALFORMED)
@@ -114,7 +116,8 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     if type(nbf) is int or type(nbf) is float:
         if not now >= nbf - leeway:
             raise Refused(
-                Code.NOT_YET_VALID, f"valid in {min(nbf, MAX_TIME) - now:.0f} s, leeway {leeway:g} s"
+                Code.NOT_YET_VALID,
+                f"valid in {min(nbf, MAX_TIME) - now:.0f} s, leeway {leeway:g} s",
             )
     elif "nbf" in members:
         raise Refused(Code.NOT_BEFORE_MALFORMED, "nbf is not a number")
@@ -188,9 +191,7 @@ def _check_audience(aud: Any, issuer: TrustedIssuer) -> tuple[str, ...]:
     return tuple(aud)
 
 
-def _refuse_time(
-    members: dict[str, Any], name: str, missing: Code, malformed: Code
-) -> NoReturn:
+def _refuse_time(members: dict[str, Any], name: str, missing: Code, malformed: Code) -> NoReturn:
     if name not in members:
         raise Refused(missing, f"{name} is missing")
     raise Refused(malformed, f"{name} is not a number")

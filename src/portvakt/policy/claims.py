@@ -9,9 +9,9 @@ __all__ = ["Claims"]
 class Claims(Mapping[str, Any]):
     """The members of a JSON object: objects come out as :class:`Claims`, arrays as tuples.
 
-    A token that is remembered is handed out many times, so no one may change it (CACHE-10). Wrapping
-    on reading costs nothing until a claim is read; freezing everything at first sight would cost more
-    than reading the JSON (measured).
+    A token that is remembered is handed out many times, so no one may change it (CACHE-10).
+    Wrapping on reading costs nothing until a claim is read; freezing everything at first sight
+    would cost more than reading the JSON (measured).
     """
 
     __slots__ = ("_members",)

@@ -60,7 +60,7 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
 
     def _problems(self) -> Iterator[Problem]:
         if not _IDENTIFIER.fullmatch(self.issuer):
-            yield Problem("issuer", "must be the exact value of iss: 1 to 256 visible characters, no quotes")
+            yield Problem("issuer", "must be the exact value of iss: 1 to 256 visible characters")
         if not _IDENTIFIER.fullmatch(self.audience) or self.audience in {"*", "unspecified"}:
             yield Problem(
                 "audience", "must be the name of this API in aud; there is no value for any API"

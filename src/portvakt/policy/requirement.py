@@ -42,10 +42,9 @@ class Requirement(Struct, frozen=True):
             raise ConfigurationError([Problem("scopes", f"must be a list: [{scopes!r}]")])
         words = tuple(dict.fromkeys(scopes))
         for word in words:
-            if not isinstance(word, str) or not _SCOPE_TOKEN.fullmatch(word):
-                raise ConfigurationError(
-                    [Problem("scopes", f"{word!r} is not one scope: no spaces, quotes or backslashes")]
-                )
+            if type(word) is not str or not _SCOPE_TOKEN.fullmatch(word):
+                flaw = f"{word!r} is not one scope: no spaces, quotes or backslashes"
+                raise ConfigurationError([Problem("scopes", flaw)])
         return cls(frozenset(words), " ".join(words))
 
 

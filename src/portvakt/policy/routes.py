@@ -89,13 +89,12 @@ class Routes:
         if problems:
             raise ConfigurationError(problems)
         for rule in self.rules:
-            if rule.path is None:
-                continue
-            self._readings.append((_read_generously(rule.path), rule))
-            if "{" in rule.path:
-                self._templates.append((_compile(rule.path), rule))
+            path = rule.path or ""  # Never None here: that is one of the problems.
+            self._readings.append((_read_generously(path), rule))
+            if "{" in path:
+                self._templates.append((_compile(path), rule))
             else:
-                self._exact.setdefault(rule.path, []).append(rule)
+                self._exact.setdefault(path, []).append(rule)
 
     def match(self, request: HttpRequest, requirement: Requirement | None = None) -> Route:
         """Find the one rule for a request.
@@ -152,9 +151,7 @@ class Routes:
         """
         shape = _shape(template)
         return any(
-            rule.path is not None
-            and _shape(rule.path) == shape
-            and (rule.methods is None or method in rule.methods)
+            _shape(rule.path or "") == shape and (rule.methods is None or method in rule.methods)
             for rule in self.rules
         )
 
@@ -182,43 +179,53 @@ def _read_generously(template: str) -> re.Pattern[str]:
 
 
 def _problems(rules: Sequence[Route]) -> Iterator[Problem]:
+    sound: list[Route] = []
     for index, rule in enumerate(rules):
-        flaw = _flaw(rule)
-        if flaw:
-            yield Problem(f"route[{index}].{flaw[0]}", flaw[1])
+        flaws = tuple(_flaws(rule))
+        for setting, message in flaws:
+            yield Problem(f"route[{index}].{setting}", message)
+        if flaws:
             continue
-        for earlier in rules[:index]:
+        for earlier in sound:
             if _overlap(earlier, rule):
                 yield Problem(
                     f"route[{index}].path",
                     f"{rule.path} claims requests that {earlier.path} claims: one rule for each",
                 )
+        sound.append(rule)
 
 
-def _flaw(rule: Route) -> tuple[str, str] | None:
+def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
+    """Find what is wrong with one rule by itself: the setting, and what is wrong with it."""
     if rule.path is None:
-        return "path", "is missing"
-    literal = rule.path
-    for match in _PARAMETER.finditer(rule.path):
-        if match[2] and match.end() != len(rule.path):
-            return "path", f"{match[0]} takes the rest of the path, so it must come last"
-        if rule.path[match.start() - 1 : match.start()] != "/" or (
-            rule.path[match.end() : match.end() + 1] not in {"", "/"}
-        ):
-            return "path", f"{match[0]} must be a whole segment"
-        literal = literal.replace(match[0], "x")
-    if not _LITERAL.fullmatch(literal):
-        return "path", f"{rule.path!r} is not a path in its plain form, starting with a slash"
-    plain = quote(unquote(literal), safe=_PLAIN)
-    if plain != literal:
-        return "path", f"{rule.path!r} encodes what needs none, or in small letters: write {plain}"
+        yield "path", "is missing"
+    else:
+        flaw = _flaw_of_path(rule.path)
+        if flaw:
+            yield "path", flaw
     for method in sorted(rule.methods or ()):
         if not _METHOD.fullmatch(method):
-            return "methods", f"write {method.upper()} for {method!r}: methods depend on case"
+            yield "methods", f"write {method.upper()} for {method!r}: methods depend on case"
     if rule.methods is not None and not rule.methods:
-        return "methods", "is empty; leave it out for every method"
+        yield "methods", "is empty; leave it out for every method"
     if rule.public and rule.requirement.scopes:
-        return "public", "a public route admits everyone, so it cannot demand scopes"
+        yield "public", "a public route admits everyone, so it cannot demand scopes"
+
+
+def _flaw_of_path(path: str) -> str | None:
+    literal = path
+    for match in _PARAMETER.finditer(path):
+        if match[2] and match.end() != len(path):
+            return f"{match[0]} takes the rest of the path, so it must come last"
+        before, after = path[match.start() - 1 : match.start()], path[match.end() :][:1]
+        if before != "/" or after not in {"", "/"}:
+            return f"{match[0]} must be a whole segment"
+        literal = literal.replace(match[0], "x")
+    if not _LITERAL.fullmatch(literal):
+        return f"{path!r} is not a path in its plain form, starting with a slash"
+    plain = quote(unquote(literal), safe=_PLAIN)
+    if plain != literal:
+        return f"{path!r} encodes what needs none, or in small letters: write {plain}"
     return None
 
 

@@ -42,8 +42,9 @@ class Source:
     async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
         self.fetched += 1
         await asyncio.sleep(0)  # Real suspension: only a running loop can do this.
-        self.sets[issuer.issuer] = result = self._fetch()
-        return result
+        keys: JwkSet = self._fetch()
+        self.sets[issuer.issuer] = keys
+        return keys
 
 
 def guard_with(keys: Any, **more: Any) -> Guard:
@@ -96,7 +97,7 @@ def test_keys_are_fetched_at_home_however_the_guard_is_asked(how: str) -> None:
         case "adopted":
             decision = asyncio.run(adopted())
         case _:
-            import trio  # noqa: PLC0415
+            import trio
 
             decision = trio.run(guard.check, honest())
     assert decision.admitted
@@ -206,9 +207,7 @@ def test_observers_are_told_and_have_no_say(caplog: pytest.LogCaptureFixture) ->
     def broken(request: HttpRequest, decision: Decision) -> None:
         raise ValueError(request, decision)
 
-    guard = guard_with(
-        FixedKeys({NAME: KEYS}), observers=[broken, lambda *told: seen.append(told)]
-    )
+    guard = guard_with(FixedKeys({NAME: KEYS}), observers=[broken, lambda *told: seen.append(told)])
     request, bare = honest(), ISSUER.request()
     admitted, refused = guard.check_blocking(request), guard.check_blocking(bare)
     assert seen == [(request, admitted), (bare, refused)]

@@ -21,9 +21,22 @@ class Swap:
         return self.keys
 
 
-def verified(*, issued: float = 100, expires: float = 400, start: float | None = None) -> AccessToken:
+def verified(
+    *, issued: float = 100, expires: float = 400, start: float | None = None
+) -> AccessToken:
     return AccessToken(
-        ISSUER.trusted.issuer, "s", "c", ("a",), frozenset(), issued, expires, start, "j", None, "t", {}
+        ISSUER.trusted.issuer,
+        "s",
+        "c",
+        ("a",),
+        frozenset(),
+        issued,
+        expires,
+        start,
+        "j",
+        None,
+        "t",
+        {},
     )
 
 

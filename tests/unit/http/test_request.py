@@ -17,5 +17,7 @@ def test_neither_headers_nor_the_query_are_shown() -> None:
 def test_a_problem_is_json_that_nobody_stores() -> None:
     response = problem(403, "forbidden", "No.", (("X", "y"),))
     assert response.status == 403
-    assert response.body == b'{"type":"about:blank","title":"forbidden","status":403,"detail":"No."}'
+    assert (
+        response.body == b'{"type":"about:blank","title":"forbidden","status":403,"detail":"No."}'
+    )
     assert response.headers[-1] == ("X", "y")

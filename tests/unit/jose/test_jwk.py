@@ -1,4 +1,4 @@
-"""Key import: what is fit is bound to one scheme, the rest is named, and exactly one is selected."""
+"""Key import: what is fit is bound to one scheme, the rest is named, exactly one is selected."""
 
 import json
 from typing import Any
@@ -133,7 +133,7 @@ def test_members_that_nobody_needs_are_ignored(extra: dict[str, Any]) -> None:
 
 
 def test_a_leading_zero_in_the_modulus_is_tolerated() -> None:
-    from portvakt.jose.encoding import decode_base64url, encode_base64url  # noqa: PLC0415
+    from portvakt.jose.encoding import decode_base64url, encode_base64url
 
     padded = encode_base64url(b"\0" + decode_base64url(RSA["n"]))
     key = import_jwk(RSA | {"n": padded}, ALL)

@@ -20,7 +20,7 @@ def key_of(alg: str) -> Jwk:
 
 
 def header_of(members: dict[str, Any]) -> Header:
-    import json  # noqa: PLC0415
+    import json
 
     return parse_header(encode_base64url(json.dumps(members).encode()))
 

@@ -148,7 +148,7 @@ def test_the_roca_fingerprint_is_found() -> None:
     primorial = 1
     for prime in (2, *strength._ROCA_PRIMES):
         primorial *= prime
-    primes = []
+    primes: list[int] = []
     for power in (12345, 99991):
         size = 1036 - 9 * len(primes)  # far apart, or Fermat's method would find them
         candidate = (1 << (size - primorial.bit_length())) * primorial

@@ -11,7 +11,8 @@ def read(*headers: tuple[str, str], url: str = "/") -> str:
 
 
 @pytest.mark.parametrize(
-    "value", ["Bearer abc", "bearer abc", "BEARER abc", "bEaReR abc", "Bearer  abc", "Bearer    abc"]
+    "value",
+    ["Bearer abc", "bearer abc", "BEARER abc", "bEaReR abc", "Bearer  abc", "Bearer    abc"],
 )
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 def test_the_scheme_and_the_name_do_not_depend_on_case(name: str, value: str) -> None:
@@ -69,9 +70,7 @@ def test_what_only_looks_like_a_token_in_the_url_is_not(url: str) -> None:
     assert read(("Authorization", "Bearer a"), url=url) == "a"
 
 
-@pytest.mark.parametrize(
-    "name", ["X-HTTP-Method-Override", "x-http-method", "X-METHOD-OVERRIDE"]
-)
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "x-http-method", "X-METHOD-OVERRIDE"])
 def test_a_header_that_overrides_the_method_is_refused(name: str) -> None:
     request = HttpRequest(method="GET", url="/", headers=(("A", "b"), (name, "DELETE")))
     for check in (read_credential, refuse_method_override):

@@ -47,9 +47,10 @@ def test_a_missing_scope_is_named() -> None:
     answer = CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, "a b")
     assert answer is CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, "a b")
     assert dict(answer.headers)["WWW-Authenticate"].endswith('scope="a b"')
-    assert "scope=" not in dict(CHALLENGES.answer(Code.TOKEN_EXPIRED, "a b").headers)[
-        "WWW-Authenticate"
-    ]
+    assert (
+        "scope="
+        not in dict(CHALLENGES.answer(Code.TOKEN_EXPIRED, "a b").headers)["WWW-Authenticate"]
+    )
 
 
 def test_an_outage_says_when_to_come_back() -> None:
@@ -62,7 +63,7 @@ def test_what_precedes_the_signature_is_answered_alike() -> None:
     answers = {
         CHALLENGES.answer(code)
         for code in Code
-        if code.error == "invalid_token" and code.step.name in {"FORM", "HEADER", "ISSUER", "TYPE",
-                                                                "ALGORITHM", "KEY", "SIGNATURE"}
+        if code.error == "invalid_token"
+        and code.step.name in {"FORM", "HEADER", "ISSUER", "TYPE", "ALGORITHM", "KEY", "SIGNATURE"}
     }
     assert len(answers) == 1

@@ -59,12 +59,16 @@ def test_honest_paths_find_their_rule(request_: HttpRequest, path: str) -> None:
     [
         "/healthz/", "//healthz", "/Healthz", "/healthz;x", "/healthz%00", "/healthz#x", "healthz",
         "/healthz/../journal/1", "/./healthz", "/healthz/.", "/%68ealthz", "\\healthz", "*",
-        "/journal/", "/journal/.", "/journal/..", "/journal/.hidden", "/journal/a/b", "/journal/a;b",
+        "/journal/", "/journal/.", "/journal/..", "/journal/.hidden", "/journal/a/b",
+        "/journal/a;b",
         "/journal/a\\b", "/journal/a%2fb", "/journal/a%2Fb", "/journal/a%5cb", "/journal/a%5Cb",
         "/journal/%2e%2e", "/journal/%2E", "/journal/a%3bb", "/journal/a%00", "/journal/a%25b",
-        "/journal/a%0a", "/journal/a%1f", "/journal/a%7f", "/journal/a%7F", "/journal/a%2", "/journal/a%",
-        "/journal/a%zz", "/journal/a b", "/journal/a\n", "/journal/a\0", "/journal/\u00e5", "/journal/1#x",
-        "/static/", "/static/../journal/1", "/static/a/../b", "/static/a//b", "/static/a/", "/static",
+        "/journal/a%0a", "/journal/a%1f", "/journal/a%7f", "/journal/a%7F", "/journal/a%2",
+        "/journal/a%",
+        "/journal/a%zz", "/journal/a b", "/journal/a\n", "/journal/a\0", "/journal/\u00e5",
+        "/journal/1#x",
+        "/static/", "/static/../journal/1", "/static/a/../b", "/static/a//b", "/static/a/",
+        "/static",
         "/static/a/%2e%2e/b",
     ],
 )  # fmt: skip
@@ -83,7 +87,12 @@ def test_a_method_that_no_rule_is_for_matches_nothing() -> None:
 def test_without_rules_every_request_is_judged_alike() -> None:
     demand = Requirement.of(["all"])
     route = Routes(demand=demand).match(get("/any/../thing", "ODD"))
-    assert (route.path, route.methods, route.public, route.requirement) == (None, None, False, demand)
+    assert (route.path, route.methods, route.public, route.requirement) == (
+        None,
+        None,
+        False,
+        demand,
+    )
 
 
 def test_what_the_api_demands_stands_in_where_no_rule_is_for_the_request() -> None:
@@ -147,9 +156,10 @@ def test_rules_that_cannot_meet_stand_side_by_side() -> None:
 
 def test_every_flaw_is_reported_at_once() -> None:
     with pytest.raises(ConfigurationError) as error:
-        Routes([rule("a"), rule("/b", frozenset({"get"})), rule("/c"), rule("/c")])
+        Routes([rule("a", frozenset({"get"})), rule("/b", frozenset()), rule("/c"), rule("/c")])
     assert [problem.place for problem in error.value.problems] == [
         "route[0].path",
+        "route[0].methods",
         "route[1].methods",
         "route[3].path",
     ]

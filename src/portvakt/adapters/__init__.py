@@ -1,0 +1,1 @@
+"""Frameworks meet the guard here. Each adapter imports the guard's door and its own framework."""

@@ -1,0 +1,228 @@
+"""Guard any ASGI application: what is not admitted never reaches it.
+
+Which path is judged: the one that the application routes by, as it was written in the request.
+That is ``raw_path`` without ``root_path`` (the prefix an application is mounted under), so rules
+are written as the application's own routes are. It has to decode to ``path``, which the application
+goes by; a request of which server and application could read different paths is answered with 400.
+So is a target that is no path (``*``, or a whole URL that the server did not take apart). The
+``Host`` header decides nothing. Middleware inside the guard must leave the path alone.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote
+
+from portvakt.guard import (
+    AccessToken,
+    ConfigurationError,
+    Decision,
+    Guard,
+    HttpRequest,
+    Response,
+)
+
+__all__ = [
+    "KEY",
+    "Application",
+    "GuardMiddleware",
+    "Judgement",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer",
+    "decision_of",
+    "judgement_of",
+    "read_request",
+    "token_of",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Where the judgement is found. Scopes are made by servers: no client can write into one.
+KEY: Final = "portvakt"
+
+#: What a path holds without encoding, beside letters and digits (RFC 3986 section 3.3).
+_PLAIN: Final = "/:@!$&'()*+,;=-._~"
+
+#: RFC 6455 section 7.4.1: the message violates the policy of who receives it.
+_POLICY_VIOLATION: Final = 1008
+
+
+class Judgement(NamedTuple):
+    """What the application finds in its scope.
+
+    Attributes:
+        guard: who judged: one guard never takes another's word.
+        request: what was judged.
+        decision: the verdict.
+    """
+
+    guard: Guard
+    request: HttpRequest
+    decision: Decision
+
+
+def judgement_of(scope: Mapping[str, Any]) -> Judgement:
+    """Return what the innermost guard found about the request or connection of a scope.
+
+    Raises:
+        ConfigurationError: if no guard stands in front of the application.
+    """
+    judgement = scope.get(KEY)
+    if not isinstance(judgement, Judgement):
+        raise ConfigurationError(
+            "nothing was checked, as no guard stands in front: call protect(app), or wrap the "
+            "application in GuardMiddleware"
+        )
+    return judgement
+
+
+def decision_of(scope: Mapping[str, Any]) -> Decision:
+    """Return the decision about the request or connection of a scope; it is always an admission.
+
+    Raises:
+        ConfigurationError: if no guard stands in front of the application.
+    """
+    return judgement_of(scope).decision
+
+
+def token_of(scope: Mapping[str, Any]) -> AccessToken | None:
+    """Return the access token of a scope; None on a route that the policy declares public.
+
+    Raises:
+        ConfigurationError: if no guard stands in front of the application.
+    """
+    return judgement_of(scope).decision.token
+
+
+class GuardMiddleware:
+    """An ASGI application that lets another one see admitted requests only.
+
+    Requests and WebSocket handshakes are judged by the policy alone: without rules each needs a
+    valid token; with rules, what no rule is for is refused. The application finds the outcome with
+    :func:`token_of`. A WebSocket is judged once, when it opens, as a GET: it may outlive its token,
+    whose ``expires_at`` says when to close it.
+
+    Parameters:
+        app: the application to stand in front of.
+        guard: who judges; its home is this application's event loop while its lifespan runs.
+    """
+
+    def __init__(self, app: Application, guard: Guard) -> None:
+        self.app = app
+        self.guard = guard
+        self._ready = False
+
+    def make_ready(self) -> None:
+        """Check that nothing is forgotten, before the first request; here that is nothing.
+
+        Raises:
+            ConfigurationError: and no request is served.
+        """
+
+    async def judge(self, request: HttpRequest) -> Decision:
+        """Judge one request or handshake."""
+        return await self.guard.check(request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope, as ASGI 3 says.
+
+        Raises:
+            ConfigurationError: if the start-up checks fail, or for a protocol that is unknown here
+                and so cannot be judged.
+        """
+        protocol = scope["type"]
+        if protocol == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif protocol in {"http", "websocket"}:
+            await self._serve(scope, receive, send)
+        else:
+            raise ConfigurationError(f"the guard cannot judge the ASGI protocol {protocol!r}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._ready:
+            # No lifespan ran: the server has none, or this application is mounted in another.
+            self.make_ready()
+            self._ready = True
+        request, flaw = read_request(scope)
+        decision = self.guard.malformed(request, flaw) if flaw else await self.judge(request)
+        if decision.admitted:
+            scope[KEY] = Judgement(self.guard, request, decision)
+            await self.app(scope, receive, send)
+        elif decision.response is not None:
+            await answer(decision.response, scope, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.make_ready()
+        except ConfigurationError as error:
+            # Servers take a mere exception for "has no lifespan" and go on; this makes them stop.
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        self._ready = True
+        async with self.guard:
+            await self.app(scope, receive, send)
+
+
+def read_request(scope: Mapping[str, Any]) -> tuple[HttpRequest, str | None]:
+    """Return what a scope holds as the guard wants it, and why it cannot be judged, if so."""
+    path, flaw = _path_as_written(scope)
+    query: bytes = scope.get("query_string") or b""
+    client = scope.get("client")
+    request = HttpRequest(
+        method=scope.get("method", "GET"),  # A WebSocket opens with GET; its scope has no method.
+        url=f"{path}?{query.decode('latin-1')}" if query else path,
+        headers=tuple(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        ),
+        peer=client[0] if client else None,
+    )
+    return request, flaw
+
+
+def _path_as_written(scope: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the path that the application routes by, still encoded, and what is wrong with it."""
+    path: str = scope["path"]
+    raw_path: bytes | None = scope.get("raw_path")
+    # Without raw_path nobody knows how it was written; this form says what the application sees.
+    written = (
+        quote(path, safe=_PLAIN, errors="replace")
+        if raw_path is None
+        else raw_path.decode("latin-1")
+    )
+    if unquote(written) != path:
+        return written, "raw_path is not what path is decoded from"
+    prefix: str = scope.get("root_path") or ""
+    if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+        # Frameworks cut the prefix from the decoded path: cut here as many segments as it has.
+        slashes = prefix.count("/")
+        cut = "/".join(written.split("/", slashes + 1)[: slashes + 1])
+        if unquote(cut) != prefix:
+            return written, "root_path is not where raw_path has it"
+        written = written[len(cut) :]
+    if not written.startswith("/") or "?" in written:
+        return written, "the target is not a path"
+    return written, None
+
+
+async def answer(response: Response, scope: Mapping[str, Any], send: Send) -> None:
+    """Send a complete response to a request, or to a WebSocket handshake before it is accepted."""
+    prefix = ""
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+            return
+        prefix = "websocket."
+    headers = [
+        (name.lower().encode("ascii"), value.encode("ascii")) for name, value in response.headers
+    ]
+    await send(
+        {"type": f"{prefix}http.response.start", "status": response.status, "headers": headers}
+    )
+    await send({"type": f"{prefix}http.response.body", "body": response.body})

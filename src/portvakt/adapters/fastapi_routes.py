@@ -1,0 +1,134 @@
+"""Look through a FastAPI application for what nobody guards, before it serves anything."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
+from starlette.types import ASGIApp
+
+from portvakt.guard import Problem, Routes
+
+__all__ = ["Inspection"]
+
+#: Stands for every method: no rule can list it, so only a rule without a list is for it.
+_EVERY: Final = "*"
+
+#: Parameters that take one segment at most. Others (path, converters of one's own) take slashes.
+_ONE_SEGMENT: Final = re.compile(r"\{[^{}:]+(?::(?:str|int|float|uuid))?\}")
+
+
+class Inspection:
+    """Which routes are neither guarded nor in the policy, and which are guarded and public at once.
+
+    A route counts as guarded if one of the guard's own dependencies is anywhere among its own. What
+    is mounted is walked too, unless it is no application of Starlette's: then a rule must be for
+    all of it. FastAPI's documentation and static frontends (``app.frontend``) are left out: they
+    need a valid token unless the policy declares them public.
+
+    Parameters:
+        rules: the policy's.
+        is_demand: whether a dependency is one of the guard's.
+
+    Attributes:
+        problems: what is wrong.
+        applications: every FastAPI application met on the way.
+    """
+
+    def __init__(self, rules: Routes, is_demand: Callable[[object], bool]) -> None:
+        self.problems: list[Problem] = []
+        self.applications: list[FastAPI] = []
+        self._rules = rules
+        self._public = Routes(rule for rule in rules.rules if rule.public)
+        self._is_demand = is_demand
+
+    def walk(
+        self,
+        routes: Iterable[BaseRoute],
+        prefix: str = "",
+        *,
+        ruled: bool = False,
+        public: bool = False,
+    ) -> None:
+        """Look at each route.
+
+        Parameters:
+            routes: the routes of one application or router.
+            prefix: where it is mounted.
+            ruled: whether a rule is for all of it.
+            public: whether that rule is public.
+        """
+        for context in iter_route_contexts(list(routes)):
+            path = prefix + (context.path or "")
+            if isinstance(context.original_route, Mount | Host):
+                self._walk_mounted(context.app, path, ruled=ruled, public=public)
+            elif not _is_documentation(context):
+                self._look_at(context, path, ruled=ruled, public=public)
+
+    def _walk_mounted(self, app: ASGIApp, path: str, *, ruled: bool, public: bool) -> None:
+        everything = _template(path) + "/{rest:path}"
+        ruled = ruled or self._rules.covers(everything, _EVERY)
+        public = public or self._public.covers(everything, _EVERY)
+        if isinstance(app, FastAPI):
+            self.applications.append(app)
+        if isinstance(app, Starlette | Router):
+            self.walk(app.routes, path, ruled=ruled, public=public)
+        elif not ruled:
+            self._forgotten(f"{path}/*", "is mounted: only a [[route]] can be for all of it")
+
+    def _look_at(self, context: RouteContext, path: str, *, ruled: bool, public: bool) -> None:
+        methods, shown = _methods(context)
+        template = _template(path)
+        if self._is_guarded(getattr(context, "dependant", None)):
+            if public or any(self._public.covers(template, method) for method in methods):
+                self.problems.append(
+                    Problem(
+                        f"{shown} {path}",
+                        "is public in the policy and has guard.requires(): decide for one of them",
+                    )
+                )
+            return
+        if ruled:
+            return
+        forgotten = [method for method in methods if not self._rules.covers(template, method)]
+        if forgotten:
+            names = shown if shown == "WEBSOCKET" else ", ".join(forgotten)
+            self._forgotten(f"{names} {path}", "nobody guards it")
+
+    def _forgotten(self, place: str, message: str) -> None:
+        self.problems.append(Problem(place, message))
+
+    def _is_guarded(self, dependant: Dependant | None) -> bool:
+        return dependant is not None and (
+            self._is_demand(dependant.call) or any(map(self._is_guarded, dependant.dependencies))
+        )
+
+
+def _is_documentation(context: RouteContext) -> bool:
+    """Whether FastAPI itself made the route: openapi_url, docs_url, redoc_url, OAuth 2 redirect."""
+    return getattr(context.endpoint, "__module__", None) == "fastapi.applications"
+
+
+def _methods(context: RouteContext) -> tuple[tuple[str, ...], str]:
+    """Return the methods that a rule has to be for, and how to show them."""
+    if isinstance(context.original_route, WebSocketRoute):
+        return ("GET",), "WEBSOCKET"
+    if context.methods:
+        methods = tuple(sorted(context.methods))
+        return methods, ", ".join(methods)
+    return (_EVERY,), _EVERY
+
+
+def _template(path: str) -> str:
+    """Write a framework's path as a policy writes it: a segment with a parameter is a parameter."""
+    return "/".join(
+        "{segment}"
+        if _ONE_SEGMENT.search(segment) and "{" not in _ONE_SEGMENT.sub("", segment)
+        else quote(segment, safe="{}-._~!$&'()*+,;=:@")
+        for segment in path.split("/")
+    )

@@ -1,0 +1,96 @@
+"""``portvakt config``: whether the policy file is right, and what it says."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from portvakt.config.duration import write_duration
+from portvakt.config.json_schema import json_schema
+from portvakt.errors import ConfigurationError
+from portvakt.guard.guard import Guard
+from portvakt.policy.issuer import TrustedIssuer
+from portvakt.policy.routes import Route
+
+__all__ = ["app"]
+
+app: Final = typer.Typer(help="The policy file.", no_args_is_help=True)
+
+_CONFIG: Final = typer.Option(
+    "--config", envvar="PORTVAKT_CONFIG", help="The policy file.", dir_okay=False
+)
+
+WRONG: Final = 1
+CANNOT_TELL: Final = 2
+
+
+@app.command()
+def check(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
+    """Say what is wrong with the policy file, or what it says. Exit 0 right, 1 wrong, 2 unread."""
+    try:
+        guard = Guard.from_file(config)
+    except ConfigurationError as error:
+        count = len(error.problems)
+        typer.echo(f"{config}: {count} problem{'s' * (count != 1)}", err=True)
+        for problem in error.problems:
+            typer.echo(f"  {_shown(str(problem))}", err=True)
+        # What could not be opened was not judged.
+        unread = isinstance(error.__cause__, OSError)
+        raise typer.Exit(CANNOT_TELL if unread else WRONG) from None
+    typer.echo(f"{config}: right")
+    for line in _summary(guard):
+        typer.echo(_shown(line))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the policy file, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _summary(guard: Guard) -> Iterator[str]:
+    yield f"API {guard.realm}"
+    for issuer in guard.issuers.values():
+        yield from _issuer(guard, issuer)
+    if not guard.routes.rules:
+        yield "routes: none, so every request needs a valid token"
+        return
+    yield "routes (any other request is refused)"
+    for rule in guard.routes.rules:
+        yield f"  {_route(rule)}"
+
+
+def _issuer(guard: Guard, issuer: TrustedIssuer) -> Iterator[str]:
+    yield f"issuer {issuer.issuer}"
+    yield f"  aud      {issuer.audience}"
+    if issuer.other_audiences:
+        yield f"           beside it: {', '.join(sorted(issuer.other_audiences))}"
+    yield f"  alg      {', '.join(sorted(issuer.algorithms))}"
+    yield f"  typ      {', '.join(sorted(issuer.types))}"
+    yield f"  claims   {', '.join(['iss', 'aud', 'exp', 'iat', *sorted(issuer.required_claims)])}"
+    yield (
+        f"  time     lives at most {write_duration(issuer.max_lifetime)}, clocks may differ by "
+        f"{write_duration(issuer.leeway)}, iat at most {write_duration(issuer.max_age_ahead)} ahead"
+    )
+    keys = guard.keys.current(issuer)
+    for key in keys.keys if keys is not None else ():
+        name = key.kid if key.kid is not None else "(no kid)"
+        yield f"  key      {name}: {key.strength}, {', '.join(key.algorithms)}"
+
+
+def _route(rule: Route) -> str:
+    methods = ",".join(sorted(rule.methods)) if rule.methods is not None else "any method"
+    if rule.public:
+        demand = "public: no token"
+    elif rule.requirement.scopes:
+        demand = f"scopes {', '.join(sorted(rule.requirement.scopes))}"
+    else:
+        demand = "any valid token"
+    return f"{methods} {rule.path}: {demand}"
+
+
+def _shown(line: str) -> str:
+    """Escape what could act on a terminal: a kid is written by somebody else."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)

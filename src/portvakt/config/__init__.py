@@ -1,0 +1,1 @@
+"""The policy file: its tables, how they are read, and what is made of them."""

@@ -1,0 +1,39 @@
+"""The JSON Schema of the policy file, for editors that complete and check as one types."""
+
+from typing import Any, Final
+
+import msgspec
+
+from portvakt.config.duration import DURATION, write_duration
+from portvakt.config.schema import Configuration
+
+__all__ = ["json_schema"]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``portvakt.toml``.
+
+    It says what each key means and which form its value has. It cannot say all that makes a policy
+    sound: ``portvakt config check`` does.
+    """
+    tables: dict[str, Any] = msgspec.json.schema(Configuration)["$defs"]
+    for table in tables.values():
+        for setting in table["properties"].values():
+            _write_as_text(setting)
+    root = tables.pop("Configuration")
+    one_of_two = [{"required": ["jwks_file"]}, {"required": ["jwks"]}]
+    tables["IssuerTable"]["oneOf"] = one_of_two
+    schema = {"$schema": DIALECT, **root, "title": "Portvakt policy file", "$defs": tables}
+    # What an editor would read: lists where Python has tuples.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    return plain
+
+
+def _write_as_text(setting: dict[str, Any]) -> None:
+    """Describe a number of seconds as what stands in the file: a duration."""
+    if setting.get("type") == "number":
+        setting["type"] = "string"
+        setting["pattern"] = DURATION
+        setting["default"] = write_duration(setting["default"])

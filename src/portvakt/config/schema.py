@@ -1,0 +1,163 @@
+"""The tables of ``portvakt.toml`` as plain data: every key there is, and what it means.
+
+The descriptions are the ones that ``portvakt config schema`` gives to editors. Nothing here checks
+that the values make a sound policy: :mod:`portvakt.config.compile` does.
+"""
+
+from typing import Annotated, Any, Final
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from portvakt.jose.algorithms import ALGORITHMS
+
+__all__ = ["ApiTable", "Configuration", "IssuerTable", "RouteTable"]
+
+_VISIBLE: Final = r"^[!#-\[\]-~]{1,256}$"
+_SCOPE: Final = r"^[!#-\[\]-~]+$"
+_NOT_ANY: Final = {"not": {"enum": ["*", "unspecified"]}}
+
+#: The name of one API, as it stands in ``aud``.
+_Audience = Annotated[str, Meta(pattern=_VISIBLE, extra_json_schema=_NOT_ANY)]
+_Algorithm = Annotated[str, Meta(extra_json_schema={"enum": list(ALGORITHMS)})]
+_Scope = Annotated[str, Meta(pattern=_SCOPE)]
+_Text = Annotated[str, Meta(min_length=1)]
+_Method = Annotated[str, Meta(pattern="^[A-Z]+(-[A-Z]+)*$")]
+_Methods = Annotated[tuple[_Method, ...], Meta(min_length=1)]
+
+#: A number of seconds; in the file, text like ``5s``. The file has no other numbers.
+_Duration = float
+
+# A public key set is no secret, but someone will put a private one here by mistake: so it is never
+# shown, and neither a message nor a repr quotes it.
+_KEY_SET: Final = {
+    "properties": {"keys": {"type": "array", "items": {"type": "object"}, "minItems": 1}},
+    "required": ["keys"],
+}
+
+
+class ApiTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The API that is protected."""
+
+    audience: Annotated[
+        _Audience,
+        Meta(
+            description="The name of this API: the value that aud must contain. There is no 'any'."
+        ),
+    ]
+    scopes: Annotated[
+        tuple[_Scope, ...],
+        Meta(description="Scopes that every token must have, on every route that is not public."),
+    ] = ()
+
+
+class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One issuer whose tokens are accepted, and on which conditions."""
+
+    issuer: Annotated[
+        str,
+        Meta(description="The exact value of iss, compared as text.", pattern=_VISIBLE),
+    ]
+    algorithms: Annotated[
+        tuple[_Algorithm, ...],
+        Meta(
+            description="The signature algorithms that are allowed. There is no 'none', and no "
+            "algorithm with a shared secret.",
+            min_length=1,
+        ),
+    ]
+    jwks_file: Annotated[
+        _Text | UnsetType,
+        Meta(
+            description="A file with the issuer's public keys as a JWK set, relative to this file. "
+            "Either this or jwks."
+        ),
+    ] = UNSET
+    jwks: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(
+            description="The issuer's public keys in line, as a JWK set. Either this or jwks_file.",
+            extra_json_schema=_KEY_SET,
+        ),
+    ] = UNSET
+    typ: Annotated[
+        tuple[_Text, ...],
+        Meta(
+            description="The values of typ that are allowed in the token's header; 'absent' stands "
+            "for a token without one.",
+            min_length=1,
+        ),
+    ] = ("at+jwt",)
+    audience: Annotated[
+        _Audience | UnsetType,
+        Meta(description="What this issuer calls this API in aud, if not what [api] says."),
+    ] = UNSET
+    other_audiences: Annotated[
+        tuple[_Audience, ...],
+        Meta(description="Names of other APIs that may stand in aud beside this one's."),
+    ] = ()
+    required_claims: Annotated[
+        tuple[_Text, ...],
+        Meta(description="Claims that must be there, beside iss, aud, exp and iat."),
+    ] = ("sub", "client_id", "jti")
+    leeway: Annotated[
+        _Duration,
+        Meta(description="How much the issuer's clock and ours may differ, at most 300s."),
+    ] = 5.0
+    max_lifetime: Annotated[
+        _Duration,
+        Meta(description="The longest time between iat and exp; a longer-lived token is refused."),
+    ] = 3600.0
+    max_age_ahead: Annotated[
+        _Duration,
+        Meta(description="How far ahead of our clock iat may lie, at most 300s."),
+    ] = 30.0
+
+    def __repr__(self) -> str:
+        """Show whose table it is, and no key."""
+        return f"IssuerTable(issuer={self.issuer!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """Show to rich what repr shows."""
+        return [("issuer", self.issuer)]
+
+
+class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule: which requests it is for, and what it demands of them."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description="An exact path, or a template: {name} takes one segment, {name:path} the "
+            "rest of the path.",
+            pattern="^/",
+        ),
+    ]
+    methods: Annotated[
+        _Methods | UnsetType,
+        Meta(description="The methods it is for; every method if left out."),
+    ] = UNSET
+    scopes: Annotated[
+        tuple[_Scope, ...],
+        Meta(description="Scopes that a token must have, all of them, on top of those of [api]."),
+    ] = ()
+    public: Annotated[
+        bool,
+        Meta(description="Whether it admits everyone, without a token."),
+    ] = False
+
+
+class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A policy: the API that is protected, who may issue tokens for it, and its routes."""
+
+    api: ApiTable
+    issuer: Annotated[
+        tuple[IssuerTable, ...],
+        Meta(description="The issuers whose tokens are accepted, each once.", min_length=1),
+    ]
+    route: Annotated[
+        tuple[RouteTable, ...],
+        Meta(
+            description="The routes. Without any, every request needs a valid token; with some, a "
+            "request that is none of theirs is refused."
+        ),
+    ] = ()

@@ -1,0 +1,289 @@
+"""HTTP-18: the path that is judged is the path that is served, however it is written."""
+
+import asyncio
+from typing import Any, Final
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from portvakt import ConfigurationError, Guard, Requirement, Routes
+from portvakt import Route as Rule
+from portvakt.adapters.asgi import GuardMiddleware, Message, read_request
+from portvakt.testing import FakeIssuer
+
+ISSUER: Final = FakeIssuer()
+TOKEN: Final = ISSUER.token()
+GUARD: Final = ISSUER.guard(
+    route=[
+        {"path": "/public/{page:path}", "public": True},
+        {"path": "/fhir/{type}", "public": True},
+        {"path": "/fhir/$export", "scopes": ["export"]},
+        {"path": "/fhir/bl%C3%A5", "scopes": ["export"]},
+        {"path": "/admin", "scopes": ["admin"]},
+    ]
+)
+
+
+def endpoint(name: str, path: str) -> Route:
+    async def serve(_: Request) -> PlainTextResponse:
+        return PlainTextResponse(name)
+
+    return Route(path, serve)
+
+
+SITE: Final = Starlette(
+    routes=[
+        endpoint("export", "/fhir/$export"),
+        endpoint("blå", "/fhir/blå"),
+        endpoint("type", "/fhir/{type}"),
+        endpoint("admin", "/admin"),
+        endpoint("public", "/public/{page:path}"),
+    ]
+)
+
+
+def get(
+    target: str, *, guard: Guard = GUARD, token: str | None = None, **changes: Any
+) -> tuple[int, str]:
+    """Send one request target, as a server would that decodes it; return status and body."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": b"",
+        "headers": [] if token is None else [(b"authorization", f"Bearer {token}".encode())],
+        **changes,
+    }
+    asyncio.run(GuardMiddleware(SITE, guard)(scope, receive, send))
+    return sent[0]["status"], sent[1]["body"].decode()
+
+
+@pytest.mark.twin("HTTP-18")
+@pytest.mark.parametrize(
+    ("raw_path", "name"),
+    [
+        ("/fhir/Patient", "type"),
+        ("/fhir/%C3%A6", "type"),
+        ("/fhir/a%20b", "type"),
+        ("/public/a/b.html", "public"),
+    ],
+)
+def test_a_public_path_is_served(raw_path: str, name: str) -> None:
+    assert get(raw_path) == (200, name)
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "raw_path",
+    [
+        "/public/../admin",
+        "/public/%2e%2e/admin",
+        "/public/..%2fadmin",
+        "/public%2f..%2fadmin",
+        "/public/a%2F..%2F..%2Fadmin",
+        "/public//admin",
+        "//public/a",
+        "/public/./a",
+        "/public/a;x",
+        "/public/a%3Bx",
+        "/public/a\\..\\admin",
+        "/public/a%5C..%5Cadmin",
+        "/public/%00",
+        "/public/%0a",
+        "/public/%252e%252e/admin",
+        "/PUBLIC/a",
+        "/fhir/.hidden",
+        "/fhir/a%2Fb",
+    ],
+)
+def test_a_path_that_could_be_read_as_another_is_not_public(raw_path: str) -> None:
+    status, _ = get(raw_path)
+    assert status == 403
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "raw_path",
+    [
+        "/fhir/$export",
+        "/fhir/%24export",
+        "/fhir/%24%65xport",
+        "/fhir/bl%C3%A5",
+        "/fhir/bl%c3%a5",
+        "/fhir/%62l%C3%A5",
+        "/%61dmin",
+    ],
+)
+def test_a_rule_is_not_dodged_by_writing_its_path_in_another_way(raw_path: str) -> None:
+    status, _ = get(raw_path, token=TOKEN)
+    assert status == 403
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "raw_path", ["/%61dmin", "/fhir/%24export", "/public/", "/public/a/", "/public/.a", "/fhir/a;b"]
+)
+def test_no_other_requirement_stands_in_for_the_rule_that_is_dodged(raw_path: str) -> None:
+    request, flaw = read_request(
+        {
+            "path": unquote(raw_path),
+            "raw_path": raw_path.encode(),
+            "headers": [(b"authorization", f"Bearer {TOKEN}".encode())],
+        }
+    )
+    assert flaw is None
+    assert not GUARD.check_blocking(request, Requirement.of()).admitted
+
+
+@pytest.mark.twin("HTTP-18")
+def test_a_requirement_stands_in_where_no_rule_is_meant() -> None:
+    request = ISSUER.request(TOKEN, url="/else/%41")
+    assert GUARD.check_blocking(request, Requirement.of()).admitted
+    assert not GUARD.check_blocking(request).admitted
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    ("literal", "advice"),
+    [("/%61dmin", "write /admin"), ("/bl%c3%a5", "write /bl%C3%A5"), ("/%24x/{y}", "write /$x")],
+)
+def test_a_rule_must_be_written_in_the_plain_form(literal: str, advice: str) -> None:
+    rule = Rule(path=literal, methods=None, public=False, requirement=Requirement.of())
+    with pytest.raises(ConfigurationError) as caught:
+        Routes([rule])
+    assert advice in str(caught.value)
+
+
+# What server and application could read apart
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"path": "/admin"}, id="another-path"),
+        pytest.param({"path": "/public/%61"}, id="not-decoded"),
+        pytest.param({"path": "/public/\xe6", "raw_path": b"/public/\xc3\xa6"}, id="bare-utf-8"),
+        pytest.param({"raw_path": b"/public/a?x", "path": "/public/a?x"}, id="query-in-the-path"),
+        pytest.param({"raw_path": b"*", "path": "*"}, id="asterisk"),
+        pytest.param({"raw_path": b"", "path": ""}, id="empty"),
+        pytest.param(
+            {"raw_path": b"http://x/public/a", "path": "http://x/public/a"}, id="absolute"
+        ),
+        pytest.param({"raw_path": b"example.no:443", "path": "example.no:443"}, id="authority"),
+        pytest.param({"raw_path": None, "path": "/public/\ud800"}, id="no-text"),
+    ],
+)
+def test_a_target_that_could_be_two_paths_is_malformed(changes: dict[str, Any]) -> None:
+    assert get("/public/a", token=TOKEN)[0] == 200
+    assert get("/public/a", token=TOKEN, **changes)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/public/a", "/public/æ b", "/public/a?b", "/public/a:@!$&'()*+,=-._~"]
+)
+def test_without_raw_path_the_decoded_path_is_judged(path: str) -> None:
+    assert get("/", path=path, raw_path=None) == (200, "public")
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/public/../admin",
+        "/admin?/public/a",
+        "/fhir/a/../$export?",
+        "/public/a;b",
+        "/public/a%2Fb",
+        "/public/a\\b",
+    ],
+)
+def test_without_raw_path_evil_forms_are_not_public_either(path: str) -> None:
+    assert get("/", path=path, raw_path=None)[0] == 403
+
+
+# An application under a prefix: its rules are written as its routes are
+
+
+@pytest.mark.twin("HTTP-18")
+@pytest.mark.parametrize("raw_path", ["/api/public/a", "/public/a", "/%61pi/public/a"])
+def test_the_path_is_judged_without_the_prefix_as_it_is_served_without_it(raw_path: str) -> None:
+    assert get(raw_path, root_path="/api") == (200, "public")
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize("raw_path", ["/api/admin", "/admin", "/api/%61dmin", "/%61pi/admin"])
+def test_the_prefix_is_no_way_around_a_rule(raw_path: str) -> None:
+    assert get(raw_path, root_path="/api", token=TOKEN)[0] == 403
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    ("raw_path", "status"),
+    [
+        ("/api", 400),  # The application would see no path at all.
+        ("/api%2Fpublic/a", 400),  # Cut after decoding, it would be /public/a.
+        ("/apipublic/a", 403),
+        ("/api/api/public/a", 403),
+    ],
+)
+def test_the_prefix_is_cut_where_the_application_cuts_it(raw_path: str, status: int) -> None:
+    assert get(raw_path, root_path="/api")[0] == status
+
+
+def test_a_guard_inside_a_mount_judges_the_path_inside() -> None:
+    site = Starlette(routes=[Mount("/a b/{tenant}", app=GuardMiddleware(SITE, GUARD))])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def get_all() -> None:
+        for raw_path in ("/a%20b/%C3%B8/public/x", "/a%20b/%C3%B8/admin"):
+            scope = {
+                "type": "http",
+                "method": "GET",
+                "path": unquote(raw_path),
+                "raw_path": raw_path.encode(),
+                "headers": [],
+            }
+            await site(scope, receive, send)
+
+    asyncio.run(get_all())
+    assert [message["status"] for message in sent if "status" in message] == [200, 401]
+
+
+PIECES: Final = st.sampled_from(
+    [
+        *("/", "//", "%2f", "%2F", ".", "..", "%2e", ";", "%3b", "\\", "%5c", "?", "#"),
+        *("%", "%25", "%00", "é", "Å", "%C3%A5", "a", "admin", "%61dmin", "public", "fhir"),
+        *("$export", "%24export"),
+    ]
+)
+
+
+@pytest.mark.attack("HTTP-18")
+@given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from(["", "/api", "/fhir"]))
+def test_nothing_that_a_rule_protects_is_ever_served_for_less(target: str, prefix: str) -> None:
+    status, body = get("/" + target, root_path=prefix, token=TOKEN)
+    assert status in {200, 400, 403, 404}
+    if status == 200:
+        assert body in {"type", "public"}
