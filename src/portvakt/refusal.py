@@ -92,7 +92,7 @@ class Code(Enum):
     )
     METHOD_OVERRIDDEN = (
         "method_overridden",
-        Step.REQUEST,
+        Step.CREDENTIAL,
         400,
         "invalid_request",
         "Headers that override the request method are not accepted.",

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 import trio
@@ -107,7 +107,7 @@ def test_after_a_fork_there_is_a_new_home() -> None:
 
 def test_what_must_not_suspend_says_so() -> None:
     class Pause:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[None]:
             yield
 
     async def yields() -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from portvakt.errors import ConfigurationError
 from portvakt.explain import Explanation, Language, StepExplanation, explain
-from portvakt.explain.shown import show_utc
+from portvakt.explain.shown import MAX_TIME, show_utc
 from portvakt.explain.texts import Words, load
 from portvakt.guard import Guard
 
@@ -29,9 +29,6 @@ _EXIT: Final = {"admitted": 0, "refused": 1, "cannot tell": 2}
 
 #: Octets read from standard input: a token this long is refused for its length alone.
 _MAX_INPUT: Final = 1024 * 1024
-
-#: 9999-12-31T23:59:59Z, in seconds.
-_MAX_TIME: Final = 253402300799
 
 #: A method and a request target (RFC 9112 section 3); in the target no space, no fragment and no
 #: braces: a template names many paths, and a request has one.
@@ -107,7 +104,7 @@ def _explain(
     token: str, config: str, route: str | None, at: float | None, language: Language
 ) -> Explanation:
     method, url = _request(route)
-    if at is not None and not (math.isfinite(at) and 0 <= at <= _MAX_TIME):
+    if at is not None and not (math.isfinite(at) and 0 <= at <= MAX_TIME):
         raise _CannotTellError("--at must be a time in seconds since 1970, as 1716473600")
     try:
         guard = Guard.from_file(config, clock=None if at is None else lambda: at)

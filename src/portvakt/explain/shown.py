@@ -11,13 +11,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
 from portvakt.explain.texts import Words
-from portvakt.policy.access_token import MAX_TIME
 
-__all__ = ["is_time", "show", "show_list", "show_span", "show_time", "show_utc", "show_value"]
+__all__ = [
+    "MAX_TIME",
+    "is_time",
+    "show",
+    "show_list",
+    "show_span",
+    "show_time",
+    "show_utc",
+    "show_value",
+]
 
 #: Characters of one value, and members of one list, that are shown at most.
 MAX_SHOWN: Final = 200
 MAX_LISTED: Final = 30
+
+#: 9999-12-31T23:59:59Z: no later time can be written.
+MAX_TIME: Final = 253402300799
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_OF_PLANE_0: Final = 0xFFFF

@@ -15,7 +15,16 @@ from msgspec import Struct
 from portvakt.errors import ConfigurationError, Problem
 from portvakt.refusal import Code, Step
 
-__all__ = ["LANGUAGES", "CodeText", "Language", "StepText", "Texts", "Words", "load"]
+__all__ = [
+    "LANGUAGES",
+    "CodeText",
+    "Language",
+    "StepText",
+    "Texts",
+    "Words",
+    "compile_texts",
+    "load",
+]
 
 Language = Literal["en", "nb"]
 LANGUAGES: Final[tuple[str, ...]] = get_args(Language)

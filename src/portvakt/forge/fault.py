@@ -14,7 +14,17 @@ from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.signer import Signer
 from portvakt.refusal import Code
 
-__all__ = ["OTHER_API", "Fault", "Forgery", "claims", "header", "required", "throwaway", "without"]
+__all__ = [
+    "OTHER_API",
+    "Applies",
+    "Fault",
+    "Forgery",
+    "claims",
+    "header",
+    "required",
+    "throwaway",
+    "without",
+]
 
 #: An API that no policy names.
 OTHER_API: Final = "urn:portvakt:another-api"

@@ -44,6 +44,15 @@ class Header(Struct, frozen=True):
     kid: str | None
     typ: str
 
+    # Whoever wrote the token chose the values, and msgspec gives rich a repr of its own.
+    def __repr__(self) -> str:
+        """Show nothing that was sent."""
+        return "Header()"
+
+    def __rich_repr__(self) -> list[str]:
+        """Show to rich what repr shows."""
+        return []
+
 
 def parse_header(encoded: str) -> Header:
     """Read one encoded protected header.

@@ -42,6 +42,15 @@ class UnverifiedJws(Struct, frozen=True, gc=False):
     signing_input: bytes
     signature: bytes
 
+    # These are the token: neither repr shows them (msgspec gives rich one of its own).
+    def __repr__(self) -> str:
+        """Show nothing that was sent."""
+        return "UnverifiedJws()"
+
+    def __rich_repr__(self) -> list[str]:
+        """Show to rich what repr shows."""
+        return []
+
 
 class VerifiedJws(Struct, frozen=True, gc=False):
     """A token whose signature was verified with a key of the issuer it names.
@@ -60,6 +69,14 @@ class VerifiedJws(Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         raise TypeError("jose.jws.verify makes a VerifiedJws, and nothing else does")
+
+    def __repr__(self) -> str:
+        """Show which key verified it: the payload is personal data."""
+        return f"VerifiedJws(key_thumbprint={self.key_thumbprint!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """Show to rich what repr shows."""
+        return [("key_thumbprint", self.key_thumbprint)]
 
 
 class _Verified(VerifiedJws, frozen=True, gc=False):

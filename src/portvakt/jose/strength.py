@@ -45,18 +45,18 @@ def check_rsa(modulus: int, exponent: int) -> None:
         raise WeakKey("RSA modulus has the ROCA fingerprint (CVE-2017-15361)")
 
 
-def _product_of_primes(limit: int) -> int:
+def _primes_below(limit: int) -> list[int]:
     sieve = bytearray([1]) * limit
-    product = 1
+    primes = []
     for number in range(2, limit):
         if sieve[number]:
-            product *= number
-            sieve[number * number :: number] = bytes(len(range(number * number, limit, number)))
-    return product
+            primes.append(number)
+            sieve[number::number] = bytes(len(range(number, limit, number)))
+    return primes
 
 
 # One greatest common divisor with this is the same as dividing by each, and much faster.
-_SMALL_PRIMES: Final = _product_of_primes(2000)
+_SMALL_PRIMES: Final = math.prod(_primes_below(2000))
 
 
 def _primes_are_close(modulus: int, rounds: int = 100) -> bool:
@@ -69,13 +69,10 @@ def _primes_are_close(modulus: int, rounds: int = 100) -> bool:
     return False
 
 
-# Keys of the broken generator are powers of 65537 modulo each of these primes (Nemec et al.,
-# "The Return of Coppersmith's Attack", section 2): a random modulus is that for all of them with a
-# probability below one in 10**8.
-_ROCA_PRIMES: Final = (
-    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
-    101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
-)  # fmt: skip
+# Keys of the broken generator are powers of 65537 modulo each of the 38 odd primes up to 167 (Nemec
+# et al., "The Return of Coppersmith's Attack", section 2): a random modulus is that for all of them
+# with a probability below one in 10**8.
+_ROCA_PRIMES: Final = _primes_below(168)[1:]
 
 
 def _powers(prime: int) -> frozenset[int]:

@@ -149,15 +149,15 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         if get(name) is None:
             raise Refused(Code.CLAIM_MISSING, f"{name} is missing")
 
-    # (8) scope: a string of words, or an array of them. What nobody requires grants nothing.
-    scopes = _read_scopes(members)
-
-    # (9) cnf: an object if there is one. Whether it is satisfied, only the request can tell.
     confirmation = None
     if "cnf" in members:
+        # Whether it is satisfied, only the request can tell.
         if type(members["cnf"]) is not dict:
             raise Refused(Code.CLAIM_MALFORMED, "cnf is not an object")
         confirmation = Claims(members["cnf"])
+
+    # (8) scope: a string of words, or an array of them. What nobody requires grants nothing.
+    scopes = _read_scopes(members)
 
     return AccessToken(
         issuer.issuer,

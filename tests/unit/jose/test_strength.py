@@ -162,5 +162,9 @@ def test_the_roca_fingerprint_is_found() -> None:
         check_rsa(modulus, 65537)
 
 
-def test_the_product_of_primes_is_one() -> None:
-    assert strength._product_of_primes(12) == 2 * 3 * 5 * 7 * 11
+def test_primes_are_those_of_a_school_book() -> None:
+    assert strength._primes_below(2) == []
+    assert strength._primes_below(29) == [2, 3, 5, 7, 11, 13, 17, 19, 23]
+    assert strength._ROCA_PRIMES[0] == 3
+    assert strength._ROCA_PRIMES[-1] == 167
+    assert len(strength._ROCA_PRIMES) == 38
