@@ -109,7 +109,13 @@ class Guard:
         """
         from portvakt.guard.assembly import assemble_file
 
-        return assemble_file(cls, path, clock=clock, observers=observers)
+        try:
+            return assemble_file(cls, path, clock=clock, observers=observers)
+        except ConfigurationError as error:
+            flawed, cause = ConfigurationError(error.problems, source=error.source), error.__cause__
+        # Raised anew: the frames below hold the file, its keys and the environment, and there are
+        # tracebacks that show every variable. A cause is a file that could not be opened.
+        raise flawed from cause
 
     @classmethod
     def from_config(
@@ -133,7 +139,12 @@ class Guard:
         """
         from portvakt.guard.assembly import assemble_config
 
-        return assemble_config(cls, config, clock=clock, observers=observers)
+        try:
+            return assemble_config(cls, config, clock=clock, observers=observers)
+        except ConfigurationError as error:
+            flawed = ConfigurationError(error.problems, source=error.source)
+        del config  # As in from_file; what the caller's own frames show is the caller's.
+        raise flawed
 
     def self_test(self) -> None:
         """Forge tokens against this guard's own policy; called when it is made from a policy.

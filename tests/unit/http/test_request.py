@@ -1,4 +1,4 @@
-"""A request shows where it goes, and none of its secrets."""
+"""A request shows nothing of what was sent."""
 
 from rich.pretty import pretty_repr
 
