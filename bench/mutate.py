@@ -32,30 +32,19 @@ import pytest
 from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).resolve().parent.parent
-ATTACKS = "tests/attacks/test_"
-# By file: what most likely fails, and then all that could.
+CLAIMS = "clm json typ cache clk"
+KEYS = "alg key key_rsa key_selection sig sig_eddsa sig_rsa"
+# By file: the unit tests that most likely fail, and then the families of attacks that could.
+# jose/signer.py is not here: it signs, and no verdict rests on it.
 TESTS = {
-    "jose/algorithms.py": ("tests/unit/jose/test_jws.py", f"{ATTACKS}sig.py"),
-    "jose/encoding.py": ("tests/property/test_encoding.py",),
-    "jose/header.py": ("tests/unit/jose/test_jws.py", f"{ATTACKS}hdr.py"),
-    "jose/jwk.py": ("tests/unit/jose/test_jwk.py", f"{ATTACKS}key_selection.py"),
-    "jose/jws.py": ("tests/unit/jose/test_jws.py",),
-    "jose/signer.py": ("tests/unit/jose/test_signer.py", "tests/unit/jose/test_jws.py"),
-    "jose/strength.py": ("tests/unit/jose/test_strength.py",),
-    "policy/access_token.py": (f"{ATTACKS}clm.py", "tests/unit/policy/test_access_token.py"),
+    "jose/jws.py": ("tests/unit/jose/test_jws.py", f"enc {KEYS}"),
+    "jose/header.py": ("tests/unit/jose/test_jws.py", "hdr hdr_parameters enc json typ alg"),
+    "policy/access_token.py": ("tests/unit/policy/test_access_token.py", CLAIMS),
+    "jose/jwk.py": ("tests/unit/jose/test_jwk.py", KEYS),
+    "jose/encoding.py": ("tests/property/test_encoding.py", f"enc json {CLAIMS}"),
+    "jose/algorithms.py": ("tests/unit/jose/test_jws.py", KEYS),
+    "jose/strength.py": ("tests/unit/jose/test_strength.py", KEYS),
 }
-EVERYTHING = (
-    *(
-        "tests/unit/jose",
-        "tests/unit/policy",
-        "tests/unit/guard",
-        "tests/property",
-        "tests/vectors",
-    ),
-    *(f"{ATTACKS}{name}.py" for name in ("alg", "enc", "hdr", "hdr_parameters", "json", "key")),
-    *(f"{ATTACKS}{name}.py" for name in ("key_rsa", "key_selection", "sig", "sig_eddsa", "typ")),
-    *(f"{ATTACKS}{name}.py" for name in ("sig_rsa", "clm", "http", "cache", "clk")),
-)
 SECONDS = 90  # A mutant that loops for ever is found out by the clock.
 
 
@@ -83,7 +72,8 @@ def mutants_of(file: str, folder: Path) -> list[Mutant]:
         f'[cosmic-ray]\nmodule-path = "src/portvakt/{file}"\ntimeout = 1\nexcluded-modules = []\n'
         'test-command = "none"\n[cosmic-ray.distributor]\nname = "local"\n'
     )
-    command = [sys.executable, "-m", "cosmic_ray.cli", "init", "--force", configuration, session]
+    command = [sys.executable, "-m", "cosmic_ray.cli", "init", "--force", str(configuration)]
+    command.append(str(session))
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ours
     with sqlite3.connect(session) as database:
         rows = database.execute(
@@ -95,7 +85,7 @@ def mutants_of(file: str, folder: Path) -> list[Mutant]:
 def copy_tree(target: Path) -> Path:
     """Copy what the tests need, with the published vectors where they look for them."""
     tree = target / "tree"
-    ignored = shutil.ignore_patterns(".venv*", ".git", "*cache*", ".hypothesis")
+    ignored = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".*_cache", ".hypothesis")
     shutil.copytree(ROOT, tree, ignore=ignored)
     shared = ROOT.parent / "shared"
     if shared.exists():
@@ -103,7 +93,12 @@ def copy_tree(target: Path) -> Path:
     return tree
 
 
-def passes(tree: Path, tests: tuple[str, ...]) -> bool:
+def attacks(families: str) -> list[str]:
+    """Return the tests of families of attacks, and the published vectors."""
+    return ["tests/vectors", *(f"tests/attacks/test_{name}.py" for name in families.split())]
+
+
+def passes(tree: Path, tests: list[str]) -> bool:
     """Run tests in a forked process, with the Portvakt of this tree."""
     child = os.fork()
     if child == 0:
@@ -117,7 +112,7 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = 1
         try:
-            code = pytest.main([*options, *(test for test in tests if Path(test).exists())])
+            code = pytest.main([*options, *tests])
         finally:
             os._exit(code)
     return os.waitpid(child, 0)[1] == 0
@@ -136,7 +131,8 @@ def survives(mutant: Mutant, tree: Path) -> Survivor | None:
         return None
     try:
         path.write_text(mutated, encoding="utf-8")
-        if not passes(tree, TESTS[mutant.file]) or not passes(tree, EVERYTHING):
+        first, families = TESTS[mutant.file]
+        if not passes(tree, [first]) or not passes(tree, attacks(families)):
             return None
     finally:
         path.write_text(code, encoding="utf-8")
@@ -153,10 +149,9 @@ def work(mutants: list[Mutant]) -> list[Survivor]:
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_tree(Path(folder))
         for file in {mutant.file for mutant in mutants}:
-            if not passes(tree, TESTS[file]):
+            first, families = TESTS[file]
+            if not passes(tree, [first]) or not passes(tree, attacks(families)):
                 raise SystemExit(f"the tests of {file} fail without any mutant")
-        if not passes(tree, EVERYTHING):
-            raise SystemExit("the tests fail without any mutant")
         found = []
         for mutant in mutants:
             survivor = survives(mutant, tree)

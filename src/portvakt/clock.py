@@ -33,10 +33,10 @@ class SystemClock:
     def __call__(self) -> float:
         """Return the time now, in seconds; never less than it returned before."""
         now = self._read()
-        if now >= self._latest:
-            self._latest = now
-            return now
-        return self._latest
+        if now < self._latest:
+            return self._latest
+        self._latest = now
+        return now
 
 
 #: Ages (of keys, of caches) are differences of this, which no administrator can set.

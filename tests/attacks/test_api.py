@@ -164,7 +164,8 @@ def test_a_policy_that_says_nothing_more_is_strict() -> None:
     ],
 )  # fmt: skip
 def test_there_is_no_setting_that_switches_a_check_off(name: str) -> None:
-    for value in (False, True, 0, "false", None, []):
+    values: tuple[object, ...] = (False, True, 0, "false", None, [])
+    for value in values:
         config = ISSUER.config()
         config["issuer"][0][name] = value
         with pytest.raises(ConfigurationError, match=name):

@@ -341,7 +341,8 @@ def test_one_token_in_other_characters_is_refused_or_has_the_same_name() -> None
     for spelling in (f"{token}=", f"{token}==", token.replace("-", "+").replace("_", "/") + "+",
                      f"{token[:-1]}{chr(ord(token[-1]) + 1)}", token.replace(".", "..", 1)):  # fmt: skip
         assert not guard.check_blocking(issuer.request(spelling)).admitted
-    # What cannot be refused keeps (iss, jti), by which it can be revoked; its characters are no name.
+    # What cannot be refused keeps (iss, jti), by which it can be revoked; its characters are no
+    # name.
     other = guard.check_blocking(issuer.request(mirrored(token)))
     assert other.token is not None
     assert (other.token.issuer, other.token.token_id) == (

@@ -123,7 +123,13 @@ def test_dots_inside_the_claims_are_no_parts() -> None:
 def test_nothing_in_the_payload_is_judged_before_the_signature() -> None:
     honest = ISSUER.builder()
     unsigned = honest.signature(b"\1" * 64)
-    for claims in ({"exp": 1}, {"aud": []}, {"sub": ["x"] * 1000}, {"scope": "a " * 5000}):
+    changes: tuple[dict[str, Any], ...] = (
+        {"exp": 1},
+        {"aud": []},
+        {"sub": ["x"] * 1000},
+        {"scope": "a " * 5000},
+    )
+    for claims in changes:
         assert code_of(GUARD.check_blocking(bearer(honest.claims(**claims).build()))) not in {
             None,
             Code.SIGNATURE_INVALID,

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
-from portvakt.guard.steps import (
-    Candidate,
-    TrustedIssuers,
-    authenticate,
-    confirm,
-    resolve_issuer,
-)
+from portvakt.guard.steps import TrustedIssuers, authenticate, confirm, resolve_issuer
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
 from portvakt.oauth.bearer import read_credential, refuse_method_override
@@ -30,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from portvakt.http.request import HttpRequest
-    from portvakt.jose.jwk import JwkSet
     from portvakt.jose.jws import KnownHeaders
     from portvakt.net.keys import KeySource
     from portvakt.policy.access_token import AccessToken
@@ -193,7 +186,11 @@ class Guard:
                 if keys is None:
                     keys = await elsewhere(self.keys.fetch, candidate.issuer)
                 token = authenticate(candidate, keys, now)
-                self._remember(credential, token, candidate, keys)
+                # Only what was verified is remembered: the token, and its header for the next ones.
+                self._validated.put(credential, token, candidate.issuer, keys)
+                if len(self._known_headers) < _MAX_KNOWN_HEADERS:
+                    jws = candidate.unverified
+                    self._known_headers[jws.encoded_header] = jws.header
             # (4) In the right hands.
             confirm(token)
             # (5) What the rule demands, and what the API demands.
@@ -213,15 +210,6 @@ class Guard:
             _log.error("internal error, request refused: %s", type(error).__name__)
             return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
         return self._admit(request, route, token, now)
-
-    def _remember(
-        self, credential: str, token: AccessToken, candidate: Candidate, keys: JwkSet
-    ) -> None:
-        """Remember a token that was verified, and the header that it shares with its successors."""
-        self._validated.put(credential, token, candidate.issuer, keys)
-        jws = candidate.unverified
-        if len(self._known_headers) < _MAX_KNOWN_HEADERS:
-            self._known_headers[jws.encoded_header] = jws.header
 
     def require(
         self, request: HttpRequest, decision: Decision, requirement: Requirement

@@ -49,7 +49,7 @@ class Header(Struct, frozen=True):
         """Show nothing that was sent."""
         return "Header()"
 
-    def __rich_repr__(self) -> list[str]:
+    def __rich_repr__(self) -> list[tuple[str, str]]:
         """Show to rich what repr shows."""
         return []
 

@@ -47,7 +47,7 @@ class UnverifiedJws(Struct, frozen=True, gc=False):
         """Show nothing that was sent."""
         return "UnverifiedJws()"
 
-    def __rich_repr__(self) -> list[str]:
+    def __rich_repr__(self) -> list[tuple[str, str]]:
         """Show to rich what repr shows."""
         return []
 

@@ -107,6 +107,8 @@ class Routes:
             Refused: ``route_unknown`` if there are rules, none for this request, and no
                 requirement; or if the path, once decoded, could be one that a rule is for.
         """
+        if not self.rules:
+            return self._everywhere
         rule = self.find(request)
         if rule is not None:
             return rule

@@ -146,10 +146,29 @@ def test_what_is_no_signed_token_is_refused(token: str, code: Code) -> None:
     assert code_of(refused) is code
 
 
-def test_a_token_of_the_greatest_length_is_read() -> None:
+def test_a_token_of_16384_characters_is_read_and_one_more_is_too_long() -> None:
     header = encode_base64url(b'{"alg":"ES256"}')
-    fill = MAX_TOKEN - len(header) - 2 - 4
-    assert len(parse(f"{header}.{'A' * (fill - fill % 4)}.AAAA", {}).payload) > 12_000
+    payload = "A" * (16384 - len(header) - 2 - 6)
+    token = f"{header}.{payload}.AAAAAA"[:16384]
+    assert len(token) == 16384
+    assert len(parse(token, {}).payload) > 12_000
+    with pytest.raises(Refused) as refused:
+        parse(token + "A", {})
+    assert code_of(refused) is Code.TOKEN_TOO_LONG
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_half_without_its_leading_zero_is_not_a_second_form_of_the_signature(half: int) -> None:
+    jws = None
+    while jws is None or jws.signature[32 * half]:
+        jws = parse(sign_compact({"alg": "ES256"}, b"octets", SIGNERS["ES256"]), {})
+    verify(jws, key_of("ES256"))
+    r, s = jws.signature[:32], jws.signature[32:]
+    short = (r[1:] + s) if half == 0 else (r + s[1:])
+    forged = UnverifiedJws(jws.header, jws.encoded_header, jws.payload, jws.signing_input, short)
+    with pytest.raises(Refused) as refused:
+        verify(forged, key_of("ES256"))
+    assert code_of(refused) is Code.SIGNATURE_INVALID
 
 
 def test_a_known_header_is_not_read_again() -> None:
@@ -191,6 +210,41 @@ def test_header_parameters_that_nobody_knows_are_ignored() -> None:
     members = {"alg": "ES256", "kid": "k" * MAX_KID, "x5c": ["x"], "x5t": "y", "cty": "z", "q": {}}
     assert header_of(members) == Header("ES256", "k" * MAX_KID, "absent")
     assert header_of({"alg": "ES256"} | {f"x{n}": n for n in range(63)}).alg == "ES256"
+
+
+def encoded_header(length: int) -> str:
+    """Return the encoded form, of this many characters, of a header that is otherwise honest."""
+    octets = length * 3 // 4
+    start = b'{"alg":"ES256","x":"'
+    return encode_base64url(start + b"x" * (octets - len(start) - 2) + b'"}')
+
+
+def test_the_bounds_of_a_header_are_exact() -> None:
+    assert len(encoded_header(4096)) == 4096
+    assert parse_header(encoded_header(4096)).alg == "ES256"
+    for refused in (encoded_header(4098), encoded_header(4099)):
+        with pytest.raises(Refused) as error:
+            parse_header(refused)
+        assert code_of(error) is Code.HEADER_TOO_LONG
+    assert header_of({"alg": "ES256", "kid": "k" * 256}).kid == "k" * 256
+    with pytest.raises(Refused) as error:
+        header_of({"alg": "ES256", "kid": "k" * 257})
+    assert code_of(error) is Code.HEADER_PARAMETER
+
+
+def test_commas_and_brackets_of_a_header_are_counted_together() -> None:
+    def of(arrays: int, objects: int, commas: int) -> dict[str, Any]:
+        filler: list[Any] = [[] for _ in range(arrays)] + [{} for _ in range(objects)]
+        filler += [1] * (commas - len(filler))
+        return {"alg": "ES256", "x": filler}
+
+    # One object and one array hold the rest; 60 members of the array have 59 commas, and alg one.
+    for arrays, objects in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        counted = 3 + arrays + objects
+        assert header_of(of(arrays, objects, 64 - counted + 1)).alg == "ES256"
+        with pytest.raises(Refused) as refused:
+            header_of(of(arrays, objects, 64 - counted + 2))
+        assert code_of(refused) is Code.HEADER_TOO_LONG
 
 
 @pytest.mark.parametrize(
