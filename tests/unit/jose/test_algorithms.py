@@ -1,0 +1,48 @@
+"""The small parts of the algorithm table that a signature rarely reaches by chance."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from portvakt.jose.algorithms import ALGORITHMS, _der
+from portvakt.jose.jwk import MAX_KEYS, MAX_SET, JwkSet, MalformedKeySet, import_jwk
+from portvakt.jose.jws import parse, verify
+from portvakt.jose.signer import Signer, sign_compact
+
+halves = st.sampled_from([32, 48, 66]).flatmap(
+    lambda size: st.tuples(*(st.integers(1, 2 ** (8 * size - 1)),) * 2, st.just(size))
+)
+
+
+@given(halves)
+@example((1, 1, 32))
+@example((0x7F, 0x80, 32))
+@example((0x80 << 248, 0x7F << 248, 32))
+@example((0x7F << 240, 0x80 << 240, 32))
+@example((1 << 487, 1 << 479, 66))
+@example((1 << 479, 1 << 479, 66))
+@example((1 << 495, 1 << 487, 66))
+def test_integers_are_written_as_the_reference_writes_them(case: tuple[int, int, int]) -> None:
+    r, s, size = case
+    assert _der(r.to_bytes(size, "big"), s.to_bytes(size, "big")) == encode_dss_signature(r, s)
+
+
+@pytest.mark.parametrize("bits", [2050, 2052, 2054])
+def test_an_rsa_signature_is_as_long_as_the_modulus_in_whole_octets(bits: int) -> None:
+    signer = Signer.generate("RS256", "k", bits=bits)
+    key = import_jwk(signer.public_jwk(), frozenset({"RS256"}))
+    assert key.signature_length == 257
+    assert key.strength == f"RSA {bits}"
+    verify(parse(sign_compact({"alg": "RS256"}, b"x", signer), {}), key)
+
+
+def test_the_bounds_of_a_key_set_are_exact() -> None:
+    assert (MAX_KEYS, MAX_SET) == (100, 524288)
+    text = b'{"keys":[]}'
+    assert JwkSet.from_json(text.ljust(524288), ALGORITHMS).keys == ()
+    with pytest.raises(MalformedKeySet):
+        JwkSet.from_json(text.ljust(524289), ALGORITHMS)
+    assert len(JwkSet.from_object({"keys": [0] * 100}, ALGORITHMS).ignored) == 100
+    with pytest.raises(MalformedKeySet):
+        JwkSet.from_object({"keys": [0] * 101}, ALGORITHMS)
