@@ -126,6 +126,7 @@ def measure(named: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in named}
     for _ in range(rounds):
         for name, contender in named.items():
+            contender.turn()  # Warm: what ran before has driven it out of the caches.
             contender.prepare()
             start = time.perf_counter()
             contender.turn()

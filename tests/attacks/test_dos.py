@@ -20,7 +20,7 @@ NOW: Final = int(ISSUER.clock())
 MEGABYTES: Final = 10_000_000
 
 #: What other work on the machine may add to a measurement.
-NOISE: Final = 1.25
+NOISE: Final = 1.5
 
 
 def bearer(token: str) -> HttpRequest:

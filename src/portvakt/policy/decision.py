@@ -1,6 +1,6 @@
 """What comes out of the guard."""
 
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from msgspec import Struct
 
@@ -34,6 +34,14 @@ class Decision(Struct, frozen=True, gc=False):
     def admitted(self) -> bool:
         """Whether the request may reach the API."""
         return self.refusal is None
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be taken for a verdict: an object is true, and a refusal would look admitted.
+
+        Raises:
+            TypeError: always; ask :attr:`admitted`.
+        """
+        raise TypeError("a Decision is not true or false: ask decision.admitted")
 
 
 class Observer(Protocol):

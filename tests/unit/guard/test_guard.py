@@ -73,6 +73,12 @@ def test_an_honest_request_is_admitted_with_its_token() -> None:
     assert token.confirmation is None
 
 
+def test_a_decision_is_not_taken_for_a_verdict() -> None:
+    for request in (honest(), ISSUER.request()):
+        with pytest.raises(TypeError, match="admitted"):
+            bool(ISSUER.guard().check_blocking(request))
+
+
 def test_async_and_blocking_are_the_same() -> None:
     guard = ISSUER.guard()
     request, bare = honest(), ISSUER.request()
