@@ -99,7 +99,8 @@ def _pss(digest: _Digest) -> tuple[Verify, Sign]:
 
 
 def _ecdsa(curve: Curve, digest: _Digest) -> tuple[Verify, Sign]:
-    size, scheme = curve.size, ec.ECDSA(digest.scheme)
+    compute, size, scheme = digest.compute, curve.size, ec.ECDSA(digest.scheme)
+    hashed = ec.ECDSA(Prehashed(digest.scheme))
     zero, order = bytes(size), curve.parameters.group_order.to_bytes(size, "big")
 
     def verify(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) -> None:
@@ -109,7 +110,7 @@ def _ecdsa(curve: Curve, digest: _Digest) -> tuple[Verify, Sign]:
         # Numbers of one length compare as their octets do.
         if not (zero < r < order and zero < s < order):
             raise ValueError("r or s out of range")
-        key.verify(_der(r, s), data, scheme)
+        key.verify(_der(r, s), compute(data).digest(), hashed)
 
     def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
         r, s = decode_dss_signature(key.sign(data, scheme))
