@@ -4,10 +4,12 @@ Which path is judged: the one that the application routes by, as it was written 
 That is ``raw_path`` without ``root_path`` (the prefix an application is mounted under), so rules
 are written as the application's own routes are. It has to decode to ``path``, which the application
 goes by; a request of which server and application could read different paths is answered with 400.
-So is a target that is no path (``*``, or a whole URL that the server did not take apart). The
+So is a target that is no path (``*``, or a whole URL that the server did not take apart), and a
+path with control characters in it: routers end at a line break what does not end there. The
 ``Host`` header decides nothing. Middleware inside the guard must leave the path alone.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -48,6 +50,9 @@ KEY: Final = "portvakt"
 
 #: What a path holds without encoding, beside letters and digits (RFC 3986 section 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=-._~"
+
+#: No honest path has one, and patterns that end in ``$`` overlook a line break at the end.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 #: RFC 6455 section 7.4.1: the message violates the policy of who receives it.
 _POLICY_VIOLATION: Final = 1008
@@ -198,6 +203,8 @@ def _path_as_written(scope: Mapping[str, Any]) -> tuple[str, str | None]:
     )
     if unquote(written) != path:
         return written, "raw_path is not what path is decoded from"
+    if _CONTROL.search(path):
+        return written, "the path has a control character"
     prefix: str = scope.get("root_path") or ""
     if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
         # Frameworks cut the prefix from the decoded path: cut here as many segments as it has.

@@ -177,7 +177,8 @@ def _read_generously(template: str) -> re.Pattern[str]:
         literal = re.escape(unquote(template[end : match.start()]))
         pattern += literal + (".*" if match[2] else "[^/]*")
         end = match.end()
-    return re.compile(pattern + re.escape(unquote(template[end:])), re.DOTALL)
+    # Frameworks end their patterns in $, which matches before a line break at the end as well.
+    return re.compile(pattern + re.escape(unquote(template[end:])) + r"\n?", re.DOTALL)
 
 
 def _problems(rules: Sequence[Route]) -> Iterator[Problem]:

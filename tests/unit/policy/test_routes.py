@@ -101,6 +101,27 @@ def test_what_the_api_demands_stands_in_where_no_rule_is_for_the_request() -> No
     assert ROUTES.match(get("/healthz"), NOTHING).public
 
 
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/healthz%0A", "/healthz%0a", "/healthz\n", "/journal/1/notes/2%0A", "/journal/new%0A"),
+        *("/static/a%0Ab", "/static/a%0Ab%0A", "/static/%0A"),
+    ],
+)
+def test_nothing_stands_in_for_a_rule_whose_path_ends_before_a_line_break(url: str) -> None:
+    # Frameworks' patterns end in $, and a rest of the path may hold line breaks anywhere.
+    with pytest.raises(Refused) as refused:
+        ROUTES.match(get(url), NOTHING)
+    assert refused.value.refusal.code is Code.ROUTE_UNKNOWN
+
+
+@pytest.mark.twin("HTTP-18")
+@pytest.mark.parametrize("url", ["/else%0A", "/healthz%0A%0A", "/healthz%0D"])
+def test_a_line_break_alone_makes_no_path_a_rules(url: str) -> None:
+    assert ROUTES.match(get(url), NOTHING).path is None
+
+
 def test_covers_compares_shapes_and_methods() -> None:
     assert ROUTES.covers("/journal/{id}", "GET")
     assert ROUTES.covers("/static/{rest:path}", "GET")
