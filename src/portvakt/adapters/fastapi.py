@@ -14,7 +14,7 @@
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from portvakt.adapters.asgi import (
@@ -41,6 +41,7 @@ from portvakt.guard import (
 try:
     from fastapi import FastAPI, Security
     from fastapi.openapi.models import HTTPBearer
+    from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from starlette.requests import HTTPConnection
     from starlette.responses import Response as StarletteResponse
@@ -54,6 +55,9 @@ __all__ = ["FastAPIGuard", "NotAdmitted"]
 Demand = Callable[..., Coroutine[Any, Any, AccessToken]]
 
 _ANY_TOKEN: Final = Requirement.of()
+
+#: Compiled once, for there are as many as the application writes down.
+_require: Final = lru_cache(Requirement.of)
 
 #: What OpenAPI says of every operation that demands a token.
 _REFUSALS: Final = {
@@ -112,7 +116,8 @@ class FastAPIGuard(Guard):
         """Return a dependency that demands scopes and gives the access token.
 
         For HTTP and WebSocket endpoints, routers and applications: ``Depends(guard.requires())``.
-        What the policy demands is demanded as well; neither loosens the other. It does not verify
+        What the policy demands is demanded as well, and so are the scopes of FastAPI's
+        ``Security(…, scopes=[…])`` around it; none loosens another. It does not verify
         the token a second time: the application must be under :meth:`protect`.
 
         Parameters:
@@ -125,9 +130,14 @@ class FastAPIGuard(Guard):
 
         async def access_token(
             connection: HTTPConnection,
+            around: SecurityScopes,
             # For OpenAPI alone: it names the scheme and its scopes.
             _scheme: None = Security(_SCHEME, scopes=requirement.challenge.split()),
         ) -> AccessToken:
+            if around.scopes:
+                # The own ones again, so that a challenge names all that a new token needs.
+                every = _require((*sorted(requirement.scopes), *around.scopes))
+                await self._demand(connection, every)
             return await self._demand(connection, requirement)
 
         self._demands.add(access_token)
@@ -154,8 +164,8 @@ class FastAPIGuard(Guard):
         """Check that no route of *app* is forgotten; done when the application starts.
 
         Raises:
-            ConfigurationError: listing every route that is neither guarded nor in the policy, or
-                that is guarded and public at once.
+            ConfigurationError: listing every route that is neither guarded nor in the policy, that
+                is guarded and public at once, or that demands scopes which are none.
         """
         demands: set[object] = {*self._demands}
         inspection = Inspection(self.routes, demands.__contains__)

@@ -1,7 +1,7 @@
 """Look through a FastAPI application for what nobody guards, before it serves anything."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from portvakt.guard import Problem, Routes
+from portvakt.guard import ConfigurationError, Problem, Requirement, Routes
 
 __all__ = ["Inspection"]
 
@@ -24,7 +24,7 @@ _ONE_SEGMENT: Final = re.compile(r"\{[^{}:]+(?::(?:str|int|float|uuid))?\}")
 
 
 class Inspection:
-    """Which routes are neither guarded nor in the policy, and which are guarded and public at once.
+    """Which routes are neither guarded nor in the policy, or both guarded and public.
 
     A route counts as guarded if one of the guard's own dependencies is anywhere among its own. What
     is mounted is walked too, unless it is no application of Starlette's: then a rule must be for
@@ -84,7 +84,10 @@ class Inspection:
     def _look_at(self, context: RouteContext, path: str, *, ruled: bool, public: bool) -> None:
         methods, shown = _methods(context)
         template = _template(path)
-        if self._is_guarded(getattr(context, "dependant", None)):
+        demands = tuple(self._demands(getattr(context, "dependant", None)))
+        for demand in demands:
+            self._check_scopes(demand, f"{shown} {path}")
+        if demands:
             if public or any(self._public.covers(template, method) for method in methods):
                 self.problems.append(
                     Problem(
@@ -103,10 +106,20 @@ class Inspection:
     def _forgotten(self, place: str, message: str) -> None:
         self.problems.append(Problem(place, message))
 
-    def _is_guarded(self, dependant: Dependant | None) -> bool:
-        return dependant is not None and (
-            self._is_demand(dependant.call) or any(map(self._is_guarded, dependant.dependencies))
-        )
+    def _check_scopes(self, demand: Dependant, place: str) -> None:
+        """Check the scopes of ``Security(…)`` now: they are compiled when they are first needed."""
+        try:
+            Requirement.of([*(demand.parent_oauth_scopes or ()), *(demand.own_oauth_scopes or ())])
+        except ConfigurationError as error:
+            self.problems.extend(Problem(place, problem.message) for problem in error.problems)
+
+    def _demands(self, dependant: Dependant | None) -> Iterator[Dependant]:
+        if dependant is None:
+            return
+        if self._is_demand(dependant.call):
+            yield dependant
+        for inner in dependant.dependencies:
+            yield from self._demands(inner)
 
 
 def _is_documentation(context: RouteContext) -> bool:
