@@ -7,6 +7,11 @@ goes by; a request of which server and application could read different paths is
 So is a target that is no path (``*``, or a whole URL that the server did not take apart), and a
 path with control characters in it: routers end at a line break what does not end there. The
 ``Host`` header decides nothing. Middleware inside the guard must leave the path alone.
+
+Behind a proxy that strips the prefix, some servers hand over ``root_path`` and a path without it.
+Whatever is mounted in the application would then cut off another part than was judged, so the path
+is handed on with the prefix in front, as ASGI has it. An application inside must have no
+``root_path`` of its own.
 """
 
 import re
@@ -124,11 +129,27 @@ class GuardMiddleware:
         self._ready = False
 
     def make_ready(self) -> None:
-        """Check that nothing is forgotten, before the first request; here that is nothing.
+        """Check before the first request that what is judged will be what is served.
 
         Raises:
-            ConfigurationError: and no request is served.
+            ConfigurationError: if an application inside has a ``root_path`` of its own, as far as
+                the ``app`` and ``routes`` of each lead to it; and no request is served.
         """
+        pending: list[object] = [self.app]
+        seen: set[int] = set()
+        while pending:
+            one = pending.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            prefix = getattr(one, "root_path", None)
+            if isinstance(prefix, str) and prefix:
+                raise ConfigurationError(
+                    f"an application behind the guard has a root_path of its own, {prefix!a}, so "
+                    "it would serve other paths than are judged: give root_path to the server"
+                )
+            routes = getattr(one, "routes", None)
+            pending += [getattr(one, "app", None), *(routes if isinstance(routes, list) else ())]
 
     async def judge(self, request: HttpRequest) -> Decision:
         """Judge one request or handshake."""
@@ -158,6 +179,7 @@ class GuardMiddleware:
         decision = self.guard.malformed(request, flaw) if flaw else await self.judge(request)
         if decision.admitted:
             scope[KEY] = Judgement(self.guard, request, decision)
+            _complete(scope)
             await self.app(scope, receive, send)
         elif decision.response is not None:
             await answer(decision.response, scope, send)
@@ -206,7 +228,7 @@ def _path_as_written(scope: Mapping[str, Any]) -> tuple[str, str | None]:
     if _CONTROL.search(path):
         return written, "the path has a control character"
     prefix: str = scope.get("root_path") or ""
-    if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+    if prefix and _starts_with(path, prefix):
         # Frameworks cut the prefix from the decoded path: cut here as many segments as it has.
         slashes = prefix.count("/")
         cut = "/".join(written.split("/", slashes + 1)[: slashes + 1])
@@ -216,6 +238,20 @@ def _path_as_written(scope: Mapping[str, Any]) -> tuple[str, str | None]:
     if not written.startswith("/") or "?" in written:
         return written, "the target is not a path"
     return written, None
+
+
+def _starts_with(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}
+
+
+def _complete(scope: Scope) -> None:
+    """Put ``root_path`` in front of a path that was judged without it, so that it is cut there."""
+    prefix: str = scope.get("root_path") or ""
+    if prefix and not _starts_with(scope["path"], prefix):
+        scope["path"] = prefix + scope["path"]
+        if scope.get("raw_path") is not None:
+            written = quote(prefix, safe=_PLAIN, errors="replace").encode("ascii")
+            scope["raw_path"] = written + scope["raw_path"]
 
 
 async def answer(response: Response, scope: Mapping[str, Any], send: Send) -> None:

@@ -76,6 +76,14 @@ class Inspection:
         public = public or self._public.covers(everything, _EVERY)
         if isinstance(app, FastAPI):
             self.applications.append(app)
+            if app.root_path:
+                self.problems.append(
+                    Problem(
+                        f"{path}/*",
+                        "the mounted application has a root_path of its own, so it would serve "
+                        "other paths than are judged: leave it out, it is told where it is mounted",
+                    )
+                )
         if isinstance(app, Starlette | Router):
             self.walk(app.routes, path, ruled=ruled, public=public)
         elif not ruled:
