@@ -152,6 +152,24 @@ def test_a_route_of_the_policy_needs_no_dependency(client: TestClient) -> None:
     assert client.get("/ruled/1", headers=bearer(ISSUER.token(scopes=["ruled"]))).json() == "1"
 
 
+def test_the_scopes_of_the_api_are_demanded_everywhere_else() -> None:
+    config = ISSUER.config(route=RULES)
+    config["api"]["scopes"] = ["access"]
+    guard = FastAPIGuard.from_config(config, clock=ISSUER.clock)
+    app = FastAPI()
+    guard.protect(app)
+    app.get("/any", dependencies=[Depends(guard.requires())])(lambda: "served")
+    app.get("/healthz")(lambda: "well")
+    app.get("/ruled/{x}")(lambda: "ruled")
+    with TestClient(app) as client:
+        assert client.get("/healthz").json() == "well"
+        for path in ("/any", "/openapi.json", "/ruled/1"):
+            without = bearer(ISSUER.token(scopes=["ruled"]))
+            assert client.get(path, headers=without).status_code == 403
+            having = bearer(ISSUER.token(scopes=["access", "ruled"]))
+            assert client.get(path, headers=having).is_success
+
+
 def test_a_public_route_needs_no_token_and_does_not_look_at_one(client: TestClient) -> None:
     assert client.get("/healthz").json() == "well"
     assert client.get("/healthz", headers=FORGER).json() == "well"

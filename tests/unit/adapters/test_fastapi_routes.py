@@ -180,6 +180,8 @@ def test_a_rule_of_the_same_shape_is_for_a_route(path: str, rule: str) -> None:
         ("/a/{x}", "/a/b"),
         ("/a/{x:path}", "/a/{x}"),
         ("/a/{x:path}.json", "/a/{x:path}"),
+        ("/a/{x}-{y:path}", "/a/{both}"),  # One of the two takes slashes.
+        ("/a/{y:path}-{x}", "/a/{both}"),
         ("/a/b", "/a/{x}"),
         ("/a", "/A"),
     ],

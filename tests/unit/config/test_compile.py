@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from portvakt import HttpRequest, Requirement
 from portvakt.config.compile import Policy, compile_policy
 from portvakt.config.load import read_data
 from portvakt.errors import ConfigurationError, Problem
@@ -31,6 +32,25 @@ def test_a_policy_is_compiled_as_it_is_written(compiled: Compile, text: str) -> 
     assert journal.requirement.challenge == "nhn:journal/access nhn:journal/read"
     assert (health.path, health.methods, health.public) == ("/healthz", None, True)
     assert health.requirement.scopes == frozenset()
+
+
+@pytest.mark.attack("API-09")
+@pytest.mark.parametrize("routes", [False, True])
+def test_the_scopes_of_the_api_are_demanded_where_no_rule_is(
+    compiled: Compile, text: str, routes: bool
+) -> None:
+    policy = compiled(text if routes else text.partition("[[route]]")[0])
+    assert len(policy.routes.rules) == (2 if routes else 0)
+    # What an endpoint demands is demanded on top, so it may be nothing at all.
+    rule = policy.routes.match(HttpRequest(method="GET", url="/else"), Requirement.of())
+    assert (rule.public, rule.requirement.challenge) == (False, "nhn:journal/access")
+
+
+@pytest.mark.twin("API-09")
+def test_an_api_may_demand_no_scope_at_all(compiled: Compile, text: str) -> None:
+    policy = compiled(text.replace('scopes = ["nhn:journal/access"]\n', ""))
+    rule = policy.routes.match(HttpRequest(method="GET", url="/else"), Requirement.of())
+    assert rule.requirement == Requirement.of()
 
 
 def test_an_issuer_may_call_the_api_by_another_name(compiled: Compile, text: str) -> None:
