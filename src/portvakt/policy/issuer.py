@@ -11,7 +11,7 @@ from portvakt.errors import ConfigurationError, Problem
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.header import media_type
 
-__all__ = ["MAX_LEEWAY", "TrustedIssuer"]
+__all__ = ["MAX_LEEWAY", "TrustedIssuer", "is_words"]
 
 #: Seconds. More than this is not a difference between clocks.
 MAX_LEEWAY: Final = 300.0
@@ -59,6 +59,28 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(problems)
 
     def _problems(self) -> Iterator[Problem]:
+        ill_typed = [*self._ill_typed()]
+        return iter(ill_typed) if ill_typed else self._flaws()
+
+    def _ill_typed(self) -> Iterator[Problem]:
+        # In a string "in" looks for a part: a policy that was given one would allow all its parts.
+        # A list or a set could be changed behind the policy's back.
+        for setting, names in (
+            ("algorithms", self.algorithms),
+            ("typ", self.types),
+            ("other_audiences", self.other_audiences),
+            ("required_claims", self.required_claims),
+        ):
+            if not is_words(names):
+                yield Problem(setting, "must be a frozenset of strings")
+        for setting in ("issuer", "audience"):
+            if type(getattr(self, setting)) is not str:
+                yield Problem(setting, "must be text")
+        for setting in ("leeway", "max_lifetime", "max_age_ahead"):
+            if type(getattr(self, setting)) not in {int, float}:
+                yield Problem(setting, "must be a number of seconds")
+
+    def _flaws(self) -> Iterator[Problem]:
         if not _IDENTIFIER.fullmatch(self.issuer):
             yield Problem("issuer", "must be the exact value of iss: 1 to 256 visible characters")
         if not _IDENTIFIER.fullmatch(self.audience) or self.audience in {"*", "unspecified"}:
@@ -83,6 +105,11 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             yield Problem("max_lifetime", "must be more than nothing and at most 366 days")
         if not (math.isfinite(self.max_age_ahead) and 0 <= self.max_age_ahead <= MAX_LEEWAY):
             yield Problem("max_age_ahead", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
+
+
+def is_words(value: object) -> bool:
+    """Whether a value is a set of strings that nobody can change."""
+    return type(value) is frozenset and all(type(word) is str for word in value)
 
 
 def _unknown_algorithm(name: str) -> str:

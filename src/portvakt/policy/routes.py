@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from portvakt.errors import ConfigurationError, Problem, Refused
 from portvakt.http.request import HttpRequest
+from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
 from portvakt.refusal import Code
 
@@ -206,12 +207,19 @@ def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
         flaw = _flaw_of_path(rule.path)
         if flaw:
             yield "path", flaw
+    # In a string "in" looks for a part, and a list could be changed behind the policy's back.
+    if rule.methods is not None and not is_words(rule.methods):
+        yield "methods", "must be a frozenset of strings, or None for every method"
+        return
     for method in sorted(rule.methods or ()):
         if not _METHOD.fullmatch(method):
             yield "methods", f"write {method.upper()} for {method!r}: methods depend on case"
     if rule.methods is not None and not rule.methods:
         yield "methods", "is empty; leave it out for every method"
-    if rule.public and rule.requirement.scopes:
+    public: object = rule.public
+    if type(public) is not bool:
+        yield "public", "must be True or False"
+    elif public and rule.requirement.scopes:
         yield "public", "a public route admits everyone, so it cannot demand scopes"
 
 

@@ -80,10 +80,43 @@ def test_what_is_empty_unknown_or_out_of_range_is_named(
         {"issuer": "x" * 256},
         {"types": frozenset({"jwt", "absent"})},
         {"other_audiences": frozenset({"account"})},
+        {"required_claims": frozenset()},
+        {"leeway": 5, "max_lifetime": 60, "max_age_ahead": 0},
     ],
 )
 def test_the_honest_neighbours_exist(change: dict[str, Any]) -> None:
     TrustedIssuer(**COMPLETE | change)
+
+
+@pytest.mark.attack("API-04")
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"algorithms": "ES256"}, "algorithms"),
+        ({"algorithms": ["ES256"]}, "algorithms"),
+        ({"algorithms": {"ES256"}}, "algorithms"),
+        ({"algorithms": frozenset({b"ES256"})}, "algorithms"),
+        ({"types": "at+jwt"}, "typ"),
+        ({"types": ("at+jwt",)}, "typ"),
+        ({"other_audiences": "https://other.example"}, "other_audiences"),
+        ({"other_audiences": frozenset({None})}, "other_audiences"),
+        ({"required_claims": "sub"}, "required_claims"),
+        ({"required_claims": []}, "required_claims"),
+        ({"required_claims": None}, "required_claims"),
+        ({"issuer": None}, "issuer"),
+        ({"audience": frozenset({"api"})}, "audience"),
+        ({"leeway": "5s"}, "leeway"),
+        ({"max_lifetime": True}, "max_lifetime"),
+        ({"max_age_ahead": None}, "max_age_ahead"),
+    ],
+)
+def test_what_is_of_another_type_is_no_policy(change: dict[str, Any], place: str) -> None:
+    # As a string, "at+jwt" would allow every part of it.
+    with pytest.raises(ConfigurationError) as error:
+        TrustedIssuer(**COMPLETE | change)
+    (problem,) = error.value.problems
+    assert problem.place == place
+    assert problem.message.startswith("must be ")
 
 
 def test_all_flaws_are_reported_at_once() -> None:

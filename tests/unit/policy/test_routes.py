@@ -1,5 +1,7 @@
 """Paths match exactly or not at all."""
 
+from typing import Any
+
 import pytest
 
 from portvakt import Code, ConfigurationError, HttpRequest, Refused, Requirement, Route, Routes
@@ -173,6 +175,26 @@ def test_rules_that_cannot_meet_stand_side_by_side() -> None:
         ]
     )
     assert len(routes.rules) == 6
+
+
+@pytest.mark.attack("API-04")
+@pytest.mark.parametrize("methods", ["GET", ["GET"], {"GET"}, ("GET",), frozenset({1}), ""])
+def test_methods_are_a_set_that_nobody_can_change(methods: Any) -> None:
+    # In the string "GET" there is a method "E".
+    with pytest.raises(ConfigurationError) as error:
+        Routes([rule("/a", methods)])
+    (problem,) = error.value.problems
+    assert problem.place == "route[0].methods"
+    assert "frozenset of strings" in problem.message
+
+
+@pytest.mark.attack("API-04")
+@pytest.mark.parametrize("public", ["no", "false", 1, None])
+def test_only_true_makes_a_rule_public(public: Any) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Routes([rule("/a", public=public)])
+    (problem,) = error.value.problems
+    assert (problem.place, problem.message) == ("route[0].public", "must be True or False")
 
 
 def test_every_flaw_is_reported_at_once() -> None:
