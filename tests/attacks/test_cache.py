@@ -453,7 +453,7 @@ def test_claims_are_read_like_any_mapping() -> None:
 @pytest.mark.attack("CACHE-11")
 @pytest.mark.parametrize(
     "value",
-    ["%s%n%x", "{0}{token}", "x\r\nFLUSHALL\r\n", "'; DROP TABLE tokens; --", "$(id)", "\0"],
+    ["%s%n%x", "{0}{token}", "x FLUSHALL", "'; DROP TABLE tokens; --", "$(id)", "\\r\\n"],
 )
 def test_a_claim_in_the_form_of_a_command_is_only_text(value: str) -> None:
     issuer = FakeIssuer()
@@ -468,6 +468,16 @@ def test_a_claim_in_the_form_of_a_command_is_only_text(value: str) -> None:
     # As a token it is no token, and nothing else that is remembered suffers.
     assert not guard.check_blocking(issuer.request(value)).admitted
     assert guard.check_blocking(bystander).admitted
+
+
+@pytest.mark.attack("CACHE-11")
+@pytest.mark.parametrize("value", ["x\r\nFLUSHALL\r\n", "\0"])
+def test_a_claim_that_ends_a_command_is_refused(value: str) -> None:
+    issuer = FakeIssuer()
+    guard = issuer.guard()
+    for name in ("sub", "jti", "client_id"):
+        assert not guard.check_blocking(issuer.request(issuer.token(claims={name: value}))).admitted
+    assert guard.check_blocking(issuer.request(issuer.token())).admitted
 
 
 @pytest.mark.twin("CACHE-11")

@@ -538,11 +538,42 @@ def test_another_name_for_the_client_does_not_stand_in() -> None:
 
 
 @pytest.mark.twin("CLM-23", "CLM-25", "CLM-26")
-@pytest.mark.parametrize("value", ["x", "x" * 1024, "0", "blåbær", " ", "true", "null"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("x", "x" * 1024, "0", "blåbær", " ", "true", "null", "Ola Nordmann", "a\\b/c", 'a"b'),
+        # What real issuers send: HelseID and Keycloak, Auth0, Entra, Google, Cognito, Azure DevOps.
+        "f5b8a1f8-9d5c-4e0c-9a4b-3f5d1a2b3c4d",
+        "auth0|507f1f77bcf86cd799439011",
+        "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+        "10769150350006150715113082367",
+        "eu-north-1:0f6c8a3e-0000-4000-8000-000000000000",
+        "CN=Ærlig Utsteder,O=Helse Nord,C=NO",
+        *("Καλημέρα", "世界", "مرحبا", "שלום", "हिन्दी", "🙂"),
+    ],
+)
 def test_any_text_of_bounded_length_identifies(value: str) -> None:
     decision = judge(token(sub=value, client_id=value, jti=value))
     assert decision.token is not None
     assert decision.token.subject == decision.token.client_id == decision.token.token_id == value
+
+
+@pytest.mark.attack("CLM-28", "CLM-35")
+@pytest.mark.parametrize("value", ["", [], {}, None, ABSENT], ids=str)
+def test_a_required_claim_that_says_nothing_is_missing(value: Any) -> None:
+    guard = guard_with(required_claims=["sub", "security_level"])
+    assert code_of(judge(token(security_level=value), guard)) is Code.CLAIM_MISSING
+
+
+@pytest.mark.twin("CLM-28", "CLM-35")
+@pytest.mark.parametrize(
+    "value", [False, 0, 0.0, True, 4, "4", "0", " ", ["4"], [""], {"a": ""}], ids=str
+)
+def test_a_required_claim_that_says_anything_is_there(value: Any) -> None:
+    guard = guard_with(required_claims=["sub", "security_level"])
+    assert judge(token(security_level=value), guard).admitted
+    # What nobody requires may say nothing.
+    assert judge(token(other=value, more="")).admitted
 
 
 @pytest.mark.attack("CLM-24")

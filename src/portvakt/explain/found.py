@@ -19,6 +19,7 @@ from portvakt.jose.encoding import NotCanonical, decode_base64url, decode_object
 from portvakt.jose.header import ABSENT
 from portvakt.jose.jwk import JwkSet
 from portvakt.jose.jws import MAX_TOKEN
+from portvakt.policy.claims import is_missing
 from portvakt.policy.decision import Decision
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import path_of
@@ -235,8 +236,8 @@ def _identifiers(scene: Scene) -> Fact:
         return Fact()
     # The names only: these are the claims that say who somebody is.
     required = sorted(issuer.required_claims)
-    there = [name for name in required if claims.get(name) is not None]
-    missing = [name for name in required if claims.get(name) is None]
+    missing = [name for name in required if is_missing(claims.get(name))]
+    there = [name for name in required if name not in missing]
     found = [show_list(there, words)] if there else []
     if missing:
         found.append(words.missing.format(names=show_list(missing, words)))

@@ -167,7 +167,7 @@ def _claims(issuer: TrustedIssuer, now: float, scopes: Iterable[str]) -> dict[st
         "exp": issued + lifetime(issuer),
         "jti": f"test-token-{next(_serial)}",
     }
-    if granted or "scope" in issuer.required_claims:
+    if granted:
         claims["scope"] = granted
     for name in sorted(issuer.required_claims):
         claims.setdefault(name, f"test-{name}")

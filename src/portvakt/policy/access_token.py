@@ -11,7 +11,7 @@ from msgspec import Struct
 from portvakt.errors import Refused
 from portvakt.jose.encoding import NotCanonical, decode_object
 from portvakt.jose.jws import VerifiedJws
-from portvakt.policy.claims import Claims
+from portvakt.policy.claims import Claims, is_missing
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 
@@ -22,6 +22,9 @@ MAX_TIME: Final = 253402300799
 
 #: Characters of ``sub``, ``client_id`` and ``jti``.
 MAX_IDENTIFIER: Final = 1024
+
+_BACKSLASH: Final = ord("\\")
+_DELETE: Final = 0x7F
 
 
 class AccessToken(Struct, frozen=True, gc=False):
@@ -145,9 +148,18 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         _check_absent(members, "client_id")
     if type(token_id) is not str or not 0 < len(token_id) <= MAX_IDENTIFIER:
         _check_absent(members, "jti")
+    # Without an escape JSON holds no control of ASCII but DEL, so few have to be looked through.
+    if (
+        _BACKSLASH in jws.payload
+        or _DELETE in jws.payload
+        or not (subject or "").isascii()
+        or not (client_id or "").isascii()
+        or not (token_id or "").isascii()
+    ):
+        _check_printable({"sub": subject, "client_id": client_id, "jti": token_id})
     for name in issuer.required_claims:
-        if get(name) is None:
-            raise Refused(Code.CLAIM_MISSING, f"{name} is missing")
+        if not get(name) and is_missing(get(name)):
+            raise Refused(Code.CLAIM_MISSING, f"{name} is missing or empty")
 
     confirmation = None
     if "cnf" in members:
@@ -201,6 +213,14 @@ def _check_absent(members: dict[str, Any], name: str) -> None:
     # A claim that is there but is not what it must be refuses; it is never taken for absent.
     if name in members:
         raise Refused(Code.CLAIM_MALFORMED, f"{name} is malformed")
+
+
+def _check_printable(identifiers: dict[str, str | None]) -> None:
+    # Line breaks, controls and marks that turn the direction of writing end up in logs and on
+    # screens, where they make one person look like another. No honest identifier has any.
+    for name, identifier in identifiers.items():
+        if not (identifier or "").isprintable():
+            raise Refused(Code.CLAIM_MALFORMED, f"{name} has a character that does not print")
 
 
 def _read_scopes(members: dict[str, Any]) -> frozenset[str]:

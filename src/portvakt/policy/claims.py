@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "is_missing"]
 
 
 class Claims(Mapping[str, Any]):
@@ -38,6 +38,11 @@ class Claims(Mapping[str, Any]):
     def __rich_repr__(self) -> Iterator[str]:
         """Show to rich what repr shows."""
         return iter(self._members)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a claim is not there, as None says, or says nothing. False and 0 do say something."""
+    return value is None or value in ("", [], {})
 
 
 def _read_only(value: Any) -> Any:
