@@ -4,6 +4,7 @@ Canaries are planted wherever a caller or an issuer can put something; every ref
 every way of looking at what comes out, is driven; and then everything captured is searched.
 """
 
+import asyncio
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from rich.traceback import Traceback
 
 from portvakt import (
     Code,
+    ConfigurationError,
     Decision,
     Guard,
     HttpRequest,
@@ -163,14 +165,18 @@ def fails_with(request: HttpRequest, decision: Decision) -> None:
 
 def traces(request: HttpRequest, decision: Decision) -> str:
     """Return the tracebacks of that failure, with the values of all variables."""
-    try:
+    with pytest.raises(RuntimeError) as caught:
         fails_with(request, decision)
-    except RuntimeError as error:
-        plain = traceback.TracebackException.from_exception(error, capture_locals=True)
-        rich = Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, locals_max_string=100_000,
-            locals_max_length=1000, extra_lines=0, width=5000,
-        )  # fmt: skip
+    return with_locals(caught.value)
+
+
+def with_locals(error: Exception) -> str:
+    """Return the tracebacks of an error, with the values of all variables."""
+    plain = traceback.TracebackException.from_exception(error, capture_locals=True)
+    rich = Traceback.from_exception(
+        type(error), error, error.__traceback__, show_locals=True, locals_max_string=100_000,
+        locals_max_length=1000, extra_lines=0, width=5000,
+    )  # fmt: skip
     return "".join(plain.format()) + rendered(rich)
 
 
@@ -246,6 +252,52 @@ def test_a_request_that_a_server_cannot_make_out_shows_nothing_either() -> None:
     assert code_of(decision) is Code.REQUEST_MALFORMED
     seen = shown(decision) + traces(request, decision)
     assert leaks(seen, PLANTED + segments(request)) == []
+
+
+class Later:
+    """A source of keys that has to be waited for."""
+
+    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+        return None
+
+    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+        assert issuer is ISSUER.trusted
+        return JwkSet.from_object(ISSUER.jwks(), ["ES256"])
+
+
+def flaw_of(guard: Guard, request: HttpRequest, *, blocking: bool) -> ConfigurationError:
+    """Return what a guard raises that is asked on its own event loop."""
+
+    async def ask() -> Decision:
+        async with guard:
+            return guard.check_blocking(request) if blocking else await guard.check(request)
+
+    with pytest.raises(ConfigurationError) as caught:
+        asyncio.run(ask())
+    return caught.value
+
+
+@pytest.mark.attack("API-07")
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_mistake_that_a_check_finds_shows_nothing_of_the_request(blocking: bool) -> None:
+    waiting = Guard(issuers=[ISSUER.trusted], keys=Later(), clock=ISSUER.clock)
+    mistaken = guard_of(ConfigurationError("the source is set up wrongly"))
+    request = with_canaries(token=ISSUER.builder().claims(**CLAIMS).build())
+    for guard in (mistaken, waiting) if blocking else (mistaken,):
+        error = flaw_of(guard, request, blocking=blocking)
+        assert (error.__cause__, error.__context__) == (None, None)
+        seen = with_locals(error) + shown(error)
+        assert "check" in seen
+        assert leaks(seen, PLANTED + segments(request)) == []
+
+
+@pytest.mark.twin("API-07")
+def test_whoever_waits_as_he_should_gets_the_keys() -> None:
+    async def ask() -> Decision:
+        async with Guard(issuers=[ISSUER.trusted], keys=Later(), clock=ISSUER.clock) as guard:
+            return await guard.check(with_canaries(token=ISSUER.token()))
+
+    assert asyncio.run(ask()).admitted
 
 
 @pytest.mark.attack("API-07")

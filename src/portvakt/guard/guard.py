@@ -157,13 +157,23 @@ class Guard:
             requirement: what the API demands on top of the policy's own rule; neither loosens the
                 other. With one, a request that no rule of the policy is for is judged by it alone.
         """
-        return await self._check(request, requirement, self.home.awaited)
+        try:
+            return await self._check(request, requirement, self.home.awaited)
+        except ConfigurationError as error:
+            flawed = ConfigurationError(error.problems, source=error.source)
+        del request  # As in from_file: the frames below hold the token.
+        raise flawed
 
     def check_blocking(
         self, request: HttpRequest, requirement: Requirement | None = None
     ) -> Decision:
         """Judge *request* as :meth:`check` does, from code without an event loop."""
-        return finish(self._check(request, requirement, self.home.blocked))
+        try:
+            return finish(self._check(request, requirement, self.home.blocked))
+        except ConfigurationError as error:
+            flawed = ConfigurationError(error.problems, source=error.source)
+        del request
+        raise flawed
 
     async def _check(
         self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
@@ -236,8 +246,13 @@ class Guard:
             request: what was received, as far as it could be read.
             detail: what is wrong with it, for the log; nothing of the request itself.
         """
-        refusal = Refusal(Code.REQUEST_MALFORMED, detail)
-        return self._refuse(request, None, refusal, self.clock(), None)
+        now, refusal = 0.0, Refusal(Code.REQUEST_MALFORMED, detail)
+        try:
+            now = self.clock()
+        except Exception as error:  # noqa: BLE001  as in a check
+            _log.error("internal error, request refused: %s", type(error).__name__)
+            refusal = Refusal(Code.INTERNAL_ERROR)
+        return self._refuse(request, None, refusal, now, None)
 
     def _admit(
         self, request: HttpRequest, route: Route, token: AccessToken | None, now: float

@@ -229,6 +229,17 @@ def test_a_request_that_an_adapter_cannot_read_is_refused() -> None:
     assert decision.response.status == 400
 
 
+def test_a_clock_that_fails_admits_nobody_and_answers() -> None:
+    def failing() -> float:
+        raise OSError("kanari")
+
+    guard = Guard(issuers=[ISSUER.trusted], keys=FixedKeys({NAME: KEYS}), clock=failing)
+    for decision in (guard.check_blocking(honest()), guard.malformed(honest(), "two paths")):
+        assert code_of(decision) is Code.INTERNAL_ERROR
+        assert decision.response is not None
+        assert decision.response.status == 503
+
+
 def test_a_guard_without_issuers_or_with_one_twice_does_not_exist() -> None:
     with pytest.raises(ConfigurationError, match="no issuer"):
         Guard(issuers=[], keys=FixedKeys({}))
