@@ -45,7 +45,8 @@ _CHARACTER: Final = (
 _SEGMENT: Final = rf"(?!\.){_CHARACTER}+"
 _TAIL: Final = rf"{_SEGMENT}(?:/{_SEGMENT})*"
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
-_LITERAL: Final = re.compile(rf"/|(?:/{_SEGMENT})+/?")
+# What a rule writes out may start with a dot, as /.well-known does; a segment of dots means others.
+_LITERAL: Final = re.compile(rf"/|(?:/(?!\.+(?:/|\Z)){_CHARACTER}+)+/?")
 #: What a path holds without encoding, beside letters and digits.
 _PLAIN: Final = "/-._~!$&'()*+,=:@"
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")

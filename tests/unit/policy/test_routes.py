@@ -138,6 +138,15 @@ def test_covers_compares_shapes_and_methods() -> None:
         ([rule(None)], "route[0].path", "missing"),
         ([rule("journal")], "route[0].path", "starting with a slash"),
         ([rule("/a/../b")], "route[0].path", "plain form"),
+        ([rule("/a/./b")], "route[0].path", "plain form"),
+        ([rule("/..")], "route[0].path", "plain form"),
+        ([rule("/./")], "route[0].path", "plain form"),
+        ([rule("/...")], "route[0].path", "plain form"),
+        ([rule("/a/..\n")], "route[0].path", "plain form"),
+        ([rule("/%2e%2e/a")], "route[0].path", "plain form"),
+        ([rule("/..;/a")], "route[0].path", "plain form"),
+        ([rule("/.{a}")], "route[0].path", "whole segment"),
+        ([rule("/{a}/../b")], "route[0].path", "plain form"),
         ([rule("/a//b")], "route[0].path", "plain form"),
         ([rule("/a b")], "route[0].path", "plain form"),
         ([rule("/{")], "route[0].path", "plain form"),
@@ -195,6 +204,39 @@ def test_only_true_makes_a_rule_public(public: Any) -> None:
         Routes([rule("/a", public=public)])
     (problem,) = error.value.problems
     assert (problem.place, problem.message) == ("route[0].public", "must be True or False")
+
+
+WELL_KNOWN = Routes(
+    [
+        rule("/.well-known/oauth-protected-resource", public=True),
+        rule("/.well-known/jwks/{name}", public=True),
+        rule("/files/{rest:path}"),
+        rule("/..a/.b./"),
+    ]
+)
+
+
+@pytest.mark.twin("HTTP-18")
+@pytest.mark.parametrize(
+    "url",
+    ["/.well-known/oauth-protected-resource", "/.well-known/jwks/a", "/files/a", "/..a/.b./"],
+)
+def test_what_a_rule_writes_out_may_start_with_a_dot(url: str) -> None:
+    assert WELL_KNOWN.match(get(url)).path is not None
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/.well-known/", "/.well-known/jwks/.a", "/.well-known/jwks/..", "/files/.git/config"),
+        *("/%2ewell-known/jwks/a", "/files/../.well-known/jwks/a", "/.well-known/../files/a"),
+        "/.well-known/oauth-protected-resource/../../files/a",
+    ],
+)
+def test_what_a_parameter_takes_may_not(url: str) -> None:
+    with pytest.raises(Refused):
+        WELL_KNOWN.match(get(url))
 
 
 def test_every_flaw_is_reported_at_once() -> None:
