@@ -11,13 +11,13 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_MUTATE := $(VENV)/.installed-mutate
 
 # The rooms that decide who gets in. Every branch of theirs is run by a test, or `make test` fails.
-DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*
+DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*,src/portvakt/net/*
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test attacks check format bench mutate clean
+.PHONY: help demo test attacks check format bench flood soak mutate clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -46,6 +46,12 @@ format: $(INSTALLED) ## Write every file as the formatter wants it.
 
 bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of one run.
 	$(BIN)/python bench/run.py $(ARGS)
+
+flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.
+	$(BIN)/python bench/flood.py $(ARGS)
+
+soak: $(INSTALLED) ## Ten minutes of load and changing keys: nothing grows.
+	$(BIN)/python bench/soak.py $(ARGS)
 
 mutate: $(INSTALLED_MUTATE) ## Change the code in every small way, and see a test fail.
 	rm -f .mutation.sqlite

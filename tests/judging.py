@@ -15,7 +15,7 @@ from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.encoding import encode_base64url
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer
 from portvakt.net.keys import FixedKeys
 from portvakt.policy.decision import Decision

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from portvakt.guard.guard import Guard
     from portvakt.http.request import HttpRequest
     from portvakt.http.response import Response
-    from portvakt.jose.jwk import JwkSet
+    from portvakt.jose.jwk_set import JwkSet
     from portvakt.net.keys import FixedKeys, KeySource
     from portvakt.policy.access_token import AccessToken
     from portvakt.policy.claims import Claims
@@ -57,7 +57,7 @@ _HOMES: Final = {
     "FixedKeys": "portvakt.net.keys",
     "Guard": "portvakt.guard.guard",
     "HttpRequest": "portvakt.http.request",
-    "JwkSet": "portvakt.jose.jwk",
+    "JwkSet": "portvakt.jose.jwk_set",
     "KeySource": "portvakt.net.keys",
     "Observer": "portvakt.policy.decision",
     "Problem": "portvakt.errors",

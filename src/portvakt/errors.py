@@ -7,17 +7,44 @@
     ├── Unavailable           the operator: something outside failed, nothing was decided
     └── ConfigurationError    the developer: the policy is wrong; raised at start-up only
 
-:class:`Refused` and :class:`Unavailable` never leave the guard: they become a
-:class:`~portvakt.Decision`. :class:`ConfigurationError` is the only one that users of the guard
-meet.
+:class:`Refused` and :class:`Unavailable` never leave a check: they become a
+:class:`~portvakt.Decision`. :class:`ConfigurationError` is the one that users of the guard meet,
+and :class:`Unavailable` if they ask it to :meth:`~portvakt.Guard.warm` up.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from portvakt.refusal import Code, Refusal
 
-__all__ = ["ConfigurationError", "Problem", "Refused", "Unavailable"]
+__all__ = ["ConfigurationError", "Problem", "Refused", "Unavailable", "named", "said_of"]
+
+#: What people write in settings: words with marks between them.
+_WORDS: Final = re.compile(r"[A-Za-z0-9._:/+*$@~{}%-]{1,64}")
+
+#: Keys, passwords and tokens are longer words, and mixed with digits. No word of a setting is.
+_SECRET: Final = re.compile(r"[A-Za-z0-9]{21}|(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{21}")
+
+
+def named(value: object, otherwise: str) -> str:
+    """Return a value of a policy for a message, if it is plainly a word of a setting.
+
+    Somebody will put a secret where it does not belong, and messages end up in logs. Where it
+    stands, the message says by its place and line.
+
+    Parameters:
+        value: what stands in the policy.
+        otherwise: what to call it if it is anything but such a word.
+    """
+    if isinstance(value, str) and _WORDS.fullmatch(value) and not _SECRET.search(value):
+        return value
+    return otherwise
+
+
+def said_of(value: object, what: str) -> str:
+    """Begin what is wrong with a value with the value itself, if it may be named."""
+    return f"{named(value, '')} {what}".lstrip()
 
 
 class Refused(Exception):  # noqa: N818  "refused" is the verdict, not an error of ours
@@ -50,7 +77,7 @@ class Unavailable(Exception):  # noqa: N818  the name says what it is
     ) -> None:
         self.refusal = Refusal(code, detail)
         self.retry_after = retry_after
-        super().__init__(code.value)
+        super().__init__(f"{code.value}: {detail}" if detail else code.value)
 
 
 class Problem:

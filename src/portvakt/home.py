@@ -18,6 +18,7 @@ from portvakt.errors import ConfigurationError
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
 
 __all__ = ["Elsewhere", "Home", "finish"]
 
@@ -74,12 +75,16 @@ class Home:
                 self._loop, self._adopted = asyncio.get_running_loop(), True
 
     def leave(self) -> None:
-        """Give up the home; the next need makes another. Work under way is not waited for."""
+        """Give up the home; the next need makes another. Work under way is not waited for.
+
+        On a thread of its own it is cancelled, and who waits for it gets an error.
+        """
         with self._lock:
             loop, adopted = self._current(), self._adopted
             self._loop = None
-        if loop is not None and not adopted:
-            loop.call_soon_threadsafe(loop.stop)
+            # Under the lock: no work is handed to a loop behind its end, where it would never run.
+            if loop is not None and not adopted:
+                loop.call_soon_threadsafe(loop.stop)
 
     async def awaited(
         self, work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
@@ -87,16 +92,19 @@ class Home:
         """Run work at home and wait without blocking the caller's loop, asyncio's or trio's."""
         import asyncio
 
-        loop = self._settle()
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is loop:
+        here = _running()
+        future = self._hand_over(here, work, *args, **kwargs)
+        if future is None:
             return await work(*args, **kwargs)
-        future = asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop)
         if here is not None:
-            return await asyncio.wrap_future(future)
+            try:
+                return await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+            # It was not the caller who was cancelled.
+            raise RuntimeError("the guard was closed while work was under way")
         # Another kind of event loop (trio): a thread of its own pool waits in its place.
         import anyio.to_thread
 
@@ -110,34 +118,46 @@ class Home:
         Raises:
             ConfigurationError: when called on the home loop itself, which would wait for itself.
         """
-        import asyncio
-
-        loop = self._settle()
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is loop:
+        future = self._hand_over(_running(), work, *args, **kwargs)
+        if future is None:
             raise ConfigurationError(
                 "check_blocking() was called on the guard's own event loop: use await check()"
             )
-        return asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop).result()
+        return future.result()
 
     def _current(self) -> asyncio.AbstractEventLoop | None:
         loop = self._loop
         return None if loop is None or loop.is_closed() else loop
 
-    def _settle(self) -> asyncio.AbstractEventLoop:
-        """Return the home loop; start one on a thread of its own if there is none."""
+    def _hand_over(
+        self,
+        here: asyncio.AbstractEventLoop | None,
+        work: Callable[P, Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[T] | None:
+        """Hand work to the home loop, which is started if there is none; None if it is *here*."""
+        import asyncio
+
         with self._lock:
             loop = self._current()
             if loop is None:
-                import asyncio
-
                 loop = asyncio.new_event_loop()
                 threading.Thread(target=_run, args=(loop,), name=_THREAD, daemon=True).start()
                 self._loop, self._adopted = loop, False
-            return loop
+            if loop is here:
+                return None
+            return asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    """Return the asyncio loop that runs here, if one does."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 _THREAD: Final = "portvakt-home"
@@ -147,8 +167,20 @@ _homes: Final[WeakSet[Home]] = WeakSet()
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
+        loop.run_until_complete(_end_all())
     finally:
         loop.close()
+
+
+async def _end_all() -> None:
+    """End what goes on, which then closes what it has open; what has just ended is told so."""
+    import asyncio
+
+    tasks = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _forget_the_parent() -> None:

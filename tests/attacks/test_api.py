@@ -27,6 +27,7 @@ from portvakt import (
 from portvakt.forge.faults import FAULTS, Fault, Forgery
 from portvakt.jose.header import Header
 from portvakt.jose.jws import VerifiedJws
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -107,11 +108,11 @@ def test_a_bad_signature_is_the_only_thing_that_is_said(claims: dict[str, Any]) 
 
 @pytest.mark.attack("API-03", "KEY-01")
 def test_without_a_key_nothing_is_admitted() -> None:
-    class NoKeys:
-        def current(self, issuer: TrustedIssuer) -> JwkSet:
+    class NoKeys(KeySource):
+        def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
             return JwkSet.from_object({"keys": []}, issuer.algorithms)
 
-        async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+        async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
             raise AssertionError
 
     guard = Guard(issuers=[ISSUER.trusted], keys=NoKeys(), clock=ISSUER.clock)
@@ -265,12 +266,12 @@ def test_observers_see_no_claim_of_a_token_that_is_refused() -> None:
 def test_a_source_of_keys_learns_nothing_from_a_token() -> None:
     asked: list[object] = []
 
-    class Source:
-        def current(self, issuer: TrustedIssuer) -> JwkSet:
+    class Source(KeySource):
+        def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
             asked.append(issuer)
             return JwkSet.from_object(ISSUER.jwks(), issuer.algorithms)
 
-        async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+        async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
             raise AssertionError
 
     guard = Guard(issuers=[ISSUER.trusted], keys=Source(), clock=ISSUER.clock)
@@ -427,7 +428,7 @@ def test_tasks_that_share_a_guard_get_each_its_own_verdict() -> None:
         assert wrong_verdicts(asyncio.run(run()), cases) == []
 
 
-class Fetching:
+class Fetching(KeySource):
     """A source that must be waited for, and gives each issuer its own keys."""
 
     def __init__(self, *issuers: FakeIssuer) -> None:
@@ -436,10 +437,10 @@ class Fetching:
             for one in issuers
         }
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return None
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         await asyncio.sleep(0)
         return self._sets[issuer.issuer]
 
@@ -610,16 +611,16 @@ def test_one_configuration_may_make_many_guards() -> None:
         assert judge(ISSUER.token(), guard).admitted
 
 
-class Broken:
+class Broken(KeySource):
     """A source of keys that fails in one way or another."""
 
     def __init__(self, current: object, fetched: object = None) -> None:
         self._current, self._fetched = current, fetched
 
-    def current(self, issuer: TrustedIssuer) -> Any:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> Any:
         return self._give(self._current)
 
-    async def fetch(self, issuer: TrustedIssuer) -> Any:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> Any:
         return self._give(self._fetched)
 
     def _give(self, what: object) -> object:

@@ -17,6 +17,8 @@ from portvakt import (
 )
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.jose.encoding import decode_base64url, encode_base64url
+from portvakt.jose.header import Header
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 NOW: Final = 1_800_000_000
@@ -30,16 +32,16 @@ def code_of(decision: Decision) -> Code | None:
     return None if decision.refusal is None else decision.refusal.code
 
 
-class Keys:
+class Keys(KeySource):
     """A source whose key sets a test exchanges."""
 
     def __init__(self, issuer: FakeIssuer) -> None:
         self.set: JwkSet | None = keys_of(issuer)
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return self.set
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise Unavailable(Code.KEYS_UNAVAILABLE, retry_after=5)
 
 

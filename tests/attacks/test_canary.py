@@ -32,7 +32,9 @@ from portvakt import (
 )
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer
+from portvakt.jose.header import Header
 from portvakt.jose.jws import parse, verify
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -77,16 +79,16 @@ def with_canaries(url: str = f"{PATH}?q={QUERY}", **overrides: Any) -> HttpReque
     return ISSUER.request(token, url=url, headers=(*HEADERS, *headers), **overrides)
 
 
-class Source:
+class Source(KeySource):
     """A source of keys that fails as a test says."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         raise self._error
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise self._error
 
 
@@ -254,13 +256,13 @@ def test_a_request_that_a_server_cannot_make_out_shows_nothing_either() -> None:
     assert leaks(seen, PLANTED + segments(request)) == []
 
 
-class Later:
+class Later(KeySource):
     """A source of keys that has to be waited for."""
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return None
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         assert issuer is ISSUER.trusted
         return JwkSet.from_object(ISSUER.jwks(), ["ES256"])
 

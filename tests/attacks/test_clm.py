@@ -15,6 +15,8 @@ from portvakt import (
     Requirement,
     TrustedIssuer,
 )
+from portvakt.jose.header import Header
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -355,18 +357,18 @@ def test_each_of_two_issuers_is_admitted_with_its_own_key() -> None:
     assert (first.issuer, second.issuer) == ("https://one.test", "https://two.test")
 
 
-class RecordingKeys:
+class RecordingKeys(KeySource):
     """A source of keys that notes whose keys it is asked for."""
 
     def __init__(self, keys: FixedKeys) -> None:
         self._keys = keys
         self.asked: list[str] = []
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         self.asked.append(issuer.issuer)
         return self._keys.current(issuer)
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise AssertionError(issuer.issuer)
 
 

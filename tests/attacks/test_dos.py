@@ -11,7 +11,9 @@ from portvakt import Code, Decision, Guard, HttpRequest, JwkSet, Requirement, Tr
 from portvakt.errors import ConfigurationError
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.jose.encoding import encode_base64url
+from portvakt.jose.header import Header
 from portvakt.jose.jws import MAX_TOKEN
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -388,11 +390,11 @@ class Bench:
         self.issuer = FakeIssuer(alg=alg)
         keys = JwkSet.from_object(self.issuer.jwks(), [alg])
 
-        class Source:
-            def current(self, issuer: TrustedIssuer) -> JwkSet:
+        class Source(KeySource):
+            def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
                 return keys
 
-            async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+            async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
                 return keys
 
         self.guard = Guard(issuers=[self.issuer.trusted], keys=Source(), clock=self.issuer.clock)

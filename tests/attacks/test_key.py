@@ -25,7 +25,7 @@ from judging import (
 from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS, CURVES
 from portvakt.jose.encoding import decode_base64url, encode_base64url
-from portvakt.jose.jwk import JwkSet, MalformedKeySet
+from portvakt.jose.jwk_set import JwkSet, MalformedKeySet
 from portvakt.jose.signer import Signer
 from portvakt.refusal import Code
 from portvakt.testing import FakeIssuer

@@ -16,9 +16,10 @@ from judging import (
     verdict,
 )
 from portvakt.guard.guard import Guard
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.header import Header
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer
-from portvakt.net.keys import FixedKeys
+from portvakt.net.keys import FixedKeys, KeySource
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 from portvakt.testing.clock import FrozenClock
@@ -172,7 +173,7 @@ def test_each_issuer_is_admitted_with_its_own_key() -> None:
         assert verdict(guard, token) is None
 
 
-class Rotating:
+class Rotating(KeySource):
     """A source whose keys change."""
 
     def __init__(self, *keys: dict[str, Any]) -> None:
@@ -181,10 +182,10 @@ class Rotating:
     def replace(self, *keys: dict[str, Any]) -> None:
         self.keys = JwkSet.from_object({"keys": list(keys)}, ["ES256"])
 
-    def current(self, _: TrustedIssuer) -> JwkSet | None:
+    def current(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return self.keys
 
-    async def fetch(self, _: TrustedIssuer) -> JwkSet:
+    async def fetch(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet:
         return self.keys
 
 

@@ -36,8 +36,10 @@ from judging import (
 from portvakt.guard.guard import Guard
 from portvakt.jose.algorithms import ALGORITHMS, CURVES
 from portvakt.jose.encoding import decode_base64url, encode_base64url
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.header import Header
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer
+from portvakt.net.keys import KeySource
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 from portvakt.testing.clock import FrozenClock
@@ -298,16 +300,16 @@ def test_json_that_means_the_same_is_not_what_was_signed() -> None:
     )
 
 
-class Answering:
+class Answering(KeySource):
     """A source of keys that answers something else than keys."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def current(self, _: TrustedIssuer) -> JwkSet | None:
+    def current(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return None
 
-    async def fetch(self, _: TrustedIssuer) -> JwkSet:
+    async def fetch(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet:
         if isinstance(self.answer, Exception):
             raise self.answer
         keys: JwkSet = self.answer

@@ -38,7 +38,12 @@ def refusals() -> Iterator[str]:
 
 def policy_file() -> Iterator[str]:
     schema = json_schema()
-    for name, title in (("api", "[api]"), ("issuer", "[[issuer]]"), ("route", "[[route]]")):
+    for name, title in (
+        ("api", "[api]"),
+        ("issuer", "[[issuer]]"),
+        ("route", "[[route]]"),
+        ("network", "[network]"),
+    ):
         table = schema["properties"][name]
         table = resolve(table.get("items", table), schema)
         yield f"## {title}"
@@ -114,7 +119,7 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
 
     commands = dict(walk(get_command(app), "portvakt"))
 
-    written = re.findall(r"^\| `(portvakt [a-z ]+?)(?: TOKEN)?` \|", text, re.MULTILINE)
+    written = re.findall(r"^\| `(portvakt [a-z ]+?)(?: [A-Z]+)?` \|", text, re.MULTILINE)
     assert sorted(written) == sorted(commands)
     options = {option for found in commands.values() for option in found}
     assert set(re.findall(r"`(--[a-z]+)", text)) - {"--help"} == options

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from portvakt import Code, Guard, HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.encoding import encode_base64url, encode_object
-from portvakt.jose.jwk import JwkSet, MalformedKeySet
+from portvakt.jose.jwk_set import JwkSet, MalformedKeySet
 from portvakt.testing import FakeIssuer
 
 ISSUER = FakeIssuer()

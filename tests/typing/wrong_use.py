@@ -15,7 +15,8 @@ from portvakt.policy.requirement import authorize
 
 if TYPE_CHECKING:
     from portvakt.guard.steps import Candidate
-    from portvakt.jose.jwk import Jwk, JwkSet
+    from portvakt.jose.jwk import Jwk
+    from portvakt.jose.jwk_set import JwkSet
     from portvakt.jose.jws import UnverifiedJws
 
 

@@ -2,8 +2,13 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -89,6 +94,184 @@ def test_many_threads_make_one_home() -> None:
         thread.join()
     assert len(loops) == 1
     home.leave()
+
+
+def test_what_goes_on_in_the_background_is_cancelled_when_the_thread_ends() -> None:
+    home, ended = Home(), threading.Event()
+    tasks = []
+
+    async def renew() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # closes what it has open, which may take a moment
+            ended.set()
+
+    async def begin() -> threading.Thread:
+        tasks.append(asyncio.create_task(renew()))
+        await asyncio.sleep(0)
+        return threading.current_thread()
+
+    thread = finish(home.blocked(begin))
+    home.leave()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert ended.is_set()
+    assert tasks[0].cancelled()
+    assert tasks[0].get_loop().is_closed()
+
+
+async def never(begun: threading.Event) -> None:
+    begun.set()
+    await asyncio.Event().wait()
+
+
+def test_who_waits_when_the_home_is_left_gets_an_error() -> None:
+    home, begun = Home(), threading.Event()
+
+    def leave() -> None:
+        begun.wait()
+        begun.clear()
+        home.leave()
+
+    ways: list[Callable[[], object]] = [
+        lambda: finish(home.blocked(never, begun)),
+        lambda: asyncio.run(home.awaited(never, begun)),
+        lambda: trio.run(home.awaited, never, begun),
+    ]
+    for wait in ways:
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        with pytest.raises((RuntimeError, CancelledError)):
+            wait()
+        leaving.join()
+
+
+def test_who_is_cancelled_cancels_what_it_waits_for() -> None:
+    home, begun, ended = Home(), threading.Event(), threading.Event()
+
+    async def work() -> None:
+        try:
+            await never(begun)
+        finally:
+            ended.set()
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(home.awaited(work))
+        await asyncio.to_thread(begun.wait)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(wait())
+    assert ended.wait(10)
+    home.leave()
+
+
+def test_what_is_just_done_when_the_home_is_left_is_told() -> None:
+    home = Home()
+    answers: list[int] = []
+
+    async def work() -> int:
+        home.leave()
+        await asyncio.sleep(0)  # done in the very turn in which the loop stops
+        return 7
+
+    asking = threading.Thread(target=lambda: answers.append(finish(home.blocked(work))))
+    asking.daemon = True  # so that a test that fails does not hang
+    asking.start()
+    asking.join(10)
+    assert answers == [7]
+
+
+def test_work_is_never_handed_to_a_home_that_is_just_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handing over and leaving take turns: behind its end, a loop would never run the work."""
+    home = Home()
+    hand_over = asyncio.run_coroutine_threadsafe
+    stop = asyncio.BaseEventLoop.stop
+    held: list[bool] = []
+
+    def handed(*work: Any) -> Any:
+        held.append(home._lock.locked())
+        return hand_over(*work)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", handed)
+    finish(home.blocked(where, 1))
+    loop = home._loop
+    assert loop is not None
+    told = loop.call_soon_threadsafe
+
+    def call(callback: Any, *rest: Any) -> Any:
+        assert callback == stop.__get__(loop)
+        held.append(home._lock.locked())
+        return told(callback, *rest)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", call)
+    home.leave()
+    assert held == [True, True]
+
+
+FORKING = """
+import asyncio, os, threading
+from fake_fetch import FakeFetch, answer
+from portvakt import Guard
+from portvakt.net.cache import Budget, Schedule
+from portvakt.net.remote_keys import KeyEndpoint, RemoteKeys
+from portvakt.testing import FakeIssuer
+
+issuer = FakeIssuer()
+asked, answered = threading.Event(), threading.Event()
+
+class Fetch(FakeFetch):
+    async def send(self, *args, **kwargs):
+        asked.set()
+        while not answered.is_set():
+            await asyncio.sleep(0)
+        return await super().send(*args, **kwargs)
+
+fetch = Fetch({"keys": answer(issuer.jwks())})
+endpoint = KeyEndpoint(
+    where="keys", fetch=fetch, pinned=frozenset(), schedule=Schedule(), file=None
+)
+keys = RemoteKeys(issuer.trusted, endpoint, budget=Budget())
+guard = Guard(issuers=[issuer.trusted], keys=keys, clock=issuer.clock)
+request = issuer.request(issuer.token())
+decisions = []
+
+def ask():
+    decisions.append(guard.check_blocking(request))
+
+thread = threading.Thread(target=ask)
+thread.start()
+asked.wait()
+child = os.fork()
+if child == 0:
+    answered.set()
+    assert guard.check_blocking(request).admitted
+    assert len(fetch.asked) == 1
+    assert guard.health().ready
+    assert not guard.check_blocking(issuer.request(issuer.forged("expired"))).admitted
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert not decisions
+answered.set()
+thread.join()
+assert decisions[0].admitted
+guard.home.leave()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_that_is_forked_while_keys_are_fetched_serves_by_itself(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(repository / "tests")},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

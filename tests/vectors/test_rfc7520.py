@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from portvakt.errors import Refused
-from portvakt.jose.jwk import SECRET_MEMBERS, JwkSet
+from portvakt.jose.jwk import SECRET_MEMBERS
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import parse, verify
 from portvakt.refusal import Code
 

@@ -5,7 +5,8 @@ import pytest
 from portvakt.errors import Refused
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.encoding import decode_base64url
-from portvakt.jose.jwk import JwkSet, thumbprint
+from portvakt.jose.jwk import thumbprint
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import parse, verify
 from portvakt.refusal import Code
 

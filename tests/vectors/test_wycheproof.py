@@ -13,7 +13,7 @@ import pytest
 
 from portvakt.errors import Refused
 from portvakt.jose.algorithms import ALGORITHMS
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import parse, verify
 from portvakt.refusal import Code
 

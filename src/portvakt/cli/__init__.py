@@ -13,7 +13,8 @@ except ModuleNotFoundError:
     sys.stderr.write("The command line needs more packages: pip install 'portvakt[cli]'\n")
     raise SystemExit(2) from None
 
-from portvakt.cli import check, config, demo
+from portvakt.cli import check, config, demo, keys
+from portvakt.cli.discreet import DiscreetGroup
 
 __all__ = ["app", "main"]
 
@@ -23,6 +24,7 @@ CANNOT_TELL: Final = 2
 # Tracebacks stay plain: the pretty ones can show local variables, and those hold tokens.
 app: Final = typer.Typer(
     name="portvakt",
+    cls=DiscreetGroup,
     help="Secures HTTP APIs with OAuth 2.0 access tokens and lets nobody skip a check.",
     no_args_is_help=True,
     add_completion=False,
@@ -51,6 +53,7 @@ def _portvakt(
 
 app.command("check", help=check.HELP)(check.check)
 app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 app.command("demo")(demo.demo)
 
 

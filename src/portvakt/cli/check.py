@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from portvakt.cli.discreet import discreet
 from portvakt.errors import ConfigurationError
 from portvakt.explain import Explanation, Language, StepExplanation, explain
 from portvakt.explain.shown import MAX_TIME, show_utc
@@ -79,10 +80,11 @@ def check(
     try:
         explanation = _explain(_read(" ".join(token)), config, route, at, language)
     except _CannotTellError as error:
+        message = discreet(str(error))
         if as_json:
-            typer.echo(json.dumps(_undecided(str(error), load(language).words)))
+            typer.echo(json.dumps(_undecided(message, load(language).words)))
         else:
-            typer.echo(f"portvakt check: {_escaped(str(error))}", err=True)
+            typer.echo(f"portvakt check: {_escaped(message)}", err=True)
         raise typer.Exit(_EXIT["cannot tell"]) from None
     if as_json:
         typer.echo(json.dumps(explanation.plain()))

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from portvakt.cli.discreet import discreet
 from portvakt.config.duration import write_duration
 from portvakt.config.json_schema import json_schema
 from portvakt.errors import ConfigurationError
@@ -14,7 +15,7 @@ from portvakt.guard.guard import Guard
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import Route
 
-__all__ = ["app"]
+__all__ = ["app", "shown"]
 
 app: Final = typer.Typer(help="The policy file.", no_args_is_help=True)
 
@@ -33,15 +34,15 @@ def check(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
         guard = Guard.from_file(config)
     except ConfigurationError as error:
         count = len(error.problems)
-        typer.echo(f"{config}: {count} problem{'s' * (count != 1)}", err=True)
+        typer.echo(f"{discreet(str(config))}: {count} problem{'s' * (count != 1)}", err=True)
         for problem in error.problems:
-            typer.echo(f"  {_shown(str(problem))}", err=True)
+            typer.echo(f"  {shown(discreet(str(problem)))}", err=True)
         # What could not be opened was not judged.
         unread = isinstance(error.__cause__, OSError)
         raise typer.Exit(CANNOT_TELL if unread else WRONG) from None
     typer.echo(f"{config}: right")
     for line in _summary(guard):
-        typer.echo(_shown(line))
+        typer.echo(shown(line))
 
 
 @app.command()
@@ -91,6 +92,6 @@ def _route(rule: Route) -> str:
     return f"{methods} {rule.path}: {demand}"
 
 
-def _shown(line: str) -> str:
+def shown(line: str) -> str:
     """Escape what could act on a terminal: a kid is written by somebody else."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)

@@ -1,21 +1,23 @@
-"""Configuration → TrustedIssuer, keys, Routes. Reads the key files it names; opens no socket."""
+"""Configuration → TrustedIssuer, keys, Routes. Opens no socket."""
 
 import logging
 import re
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
 from msgspec import UNSET, Struct
 
+from portvakt.config.issuer_keys import check_network, read_keys
 from portvakt.config.load import Draft
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
-from portvakt.config.schema import ApiTable, IssuerTable, RouteTable
-from portvakt.errors import ConfigurationError
+from portvakt.config.schema import ApiTable, IssuerTable, NetworkTable, RouteTable
+from portvakt.errors import ConfigurationError, said_of
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.header import media_type
-from portvakt.jose.jwk import JwkSet, MalformedKeySet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.requirement import Requirement
 from portvakt.policy.routes import Route, Routes
@@ -23,9 +25,6 @@ from portvakt.policy.routes import Route, Routes
 __all__ = ["Policy", "compile_policy"]
 
 _log: Final = logging.getLogger("portvakt.config")
-
-#: Octets read of a key file at most: more than a key set may have, which JwkSet judges.
-MAX_READ: Final = 1024 * 1024
 
 #: RFC 6838 section 4.2. A parameter or a wildcard would never equal what a token says.
 _MEDIA_TYPE: Final = re.compile(
@@ -38,22 +37,28 @@ class Policy(Struct, frozen=True):
 
     Attributes:
         issuers: whose tokens are accepted, and on which conditions.
-        keys: the keys of each, by ``issuer``.
+        keys: the keys that the policy states, by ``issuer``.
+        published: where the others publish theirs, by ``issuer``.
         routes: which rule is for which request.
         realm: the name of the API.
+        network: how issuers are reached.
+        directory: where the files that *network* names are looked for.
     """
 
     issuers: tuple[TrustedIssuer, ...]
     keys: dict[str, JwkSet]
+    published: dict[str, IssuerTable]
     routes: Routes
     realm: str
+    network: NetworkTable
+    directory: Path
 
 
 def compile_policy(draft: Draft) -> Policy:
     """Compile a policy, or say everything that is wrong with it.
 
-    Keys that are not used, and algorithms that no key is for, are warnings in the log of
-    ``portvakt.config``.
+    Keys that are not used, keys that two issuers share, and algorithms that no key is for, are
+    warnings in the log of ``portvakt.config``.
 
     Raises:
         ConfigurationError: with what was wrong with the draft, and with what the policy itself
@@ -69,20 +74,34 @@ def compile_policy(draft: Draft) -> Policy:
     _check_each_once(configuration.issuer, problems)
     issuers: list[TrustedIssuer] = []
     sets: dict[str, JwkSet] = {}
+    published: dict[str, IssuerTable] = {}
     for index, table in enumerate(configuration.issuer):
         place = below("issuer", index)
         trusted = _issuer(table, configuration.api, place, problems)
-        keys = _keys(table, draft.directory, place, problems)
+        keys = read_keys(table, draft.directory, place, problems)
         if trusted is not None and keys is not None:
             issuers.append(trusted)
-            sets[trusted.issuer] = keys
+            if isinstance(keys, JwkSet):
+                sets[trusted.issuer] = keys
+            else:
+                published[trusted.issuer] = keys
+    check_network(configuration.network, draft.directory, problems)
     # (3) The routes.
     routes = _routes(configuration.route, configuration.api, problems)
     # (4) All of it is right, or there is no policy.
     problems.check()
     for issuer in issuers:
-        _warn(issuer, sets[issuer.issuer])
-    return Policy(tuple(issuers), sets, routes, configuration.api.audience)
+        _warn(issuer, sets.get(issuer.issuer), published.get(issuer.issuer))
+    _warn_of_shared_keys(sets, published)
+    return Policy(
+        tuple(issuers),
+        sets,
+        published,
+        routes,
+        configuration.api.audience,
+        configuration.network,
+        draft.directory,
+    )
 
 
 def _check_api(api: ApiTable, problems: Problems) -> None:
@@ -114,9 +133,8 @@ def _issuer(
 ) -> TrustedIssuer | None:
     for index, name in enumerate(table.typ):
         if name and not _MEDIA_TYPE.fullmatch(name):
-            problems.add(
-                f"{place}.typ[{index}]", f"{name!a} is not a media type without parameters"
-            )
+            what = said_of(name, "is not a media type without parameters")
+            problems.add(f"{place}.typ[{index}]", what)
     try:
         return TrustedIssuer(
             issuer=table.issuer,
@@ -155,55 +173,14 @@ def _words(values: Iterable[str], place: str, problems: Problems) -> tuple[str, 
     return tuple(words)
 
 
-def _keys(table: IssuerTable, directory: Path, place: str, problems: Problems) -> JwkSet | None:
-    """Import the keys that a table states in one of two ways; with a flaw noted, None."""
-    if table.jwks is not UNSET and table.jwks_file is not UNSET:
-        problems.add(f"{place}.jwks", "stands beside jwks_file: keep one of them")
-        return None
-    try:
-        if table.jwks is not UNSET:
-            place = f"{place}.jwks"
-            keys = JwkSet.from_object(table.jwks, table.algorithms)
-        elif table.jwks_file is not UNSET:
-            place = f"{place}.jwks_file"
-            keys = JwkSet.from_json(_read(directory / table.jwks_file), table.algorithms)
-        else:
-            problems.add(place, "has no keys: state jwks_file, a JWK set in a file, or jwks")
-            return None
-    except OSError as error:
-        problems.add(place, f"cannot be read: {error.strerror}")
-    except MalformedKeySet as flaw:
-        problems.add(place, str(flaw))
-    except ValueError:
-        problems.add(place, "cannot be read: the name holds a null character")
-    else:
-        _check_keys(keys, table.algorithms, place, problems)
-        return keys
-    return None
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_READ)
-
-
-def _check_keys(keys: JwkSet, algorithms: Iterable[str], place: str, problems: Problems) -> None:
-    # A secret that was written down beside public keys is a secret no longer (KEY-14); an HMAC key
-    # among them is someone's mistake about who signs (ALG-17). Neither is passed over.
-    secret = [key for key in keys.ignored if key.secret]
-    for key in secret:
-        problems.add(
-            place,
-            f"keys[{key.position}] is a private or symmetric key: whoever read it can sign tokens; "
-            "replace it, and state public keys only",
+def _warn(issuer: TrustedIssuer, keys: JwkSet | None, published: IssuerTable | None) -> None:
+    if published is not None and published.unsafe_loopback:
+        _log.warning(
+            "issuer %s: unsafe_loopback is set: its keys may come from this machine, and over http",
+            issuer.issuer,
         )
-    # Without a sound list of algorithms no key is usable, and the list is the mistake.
-    if not keys.keys and not secret and set(algorithms) & ALGORITHMS.keys():
-        reasons = "; ".join(f"keys[{key.position}]: {key.reason}" for key in keys.ignored)
-        problems.add(place, f"has no usable key: {reasons or 'the set is empty'}")
-
-
-def _warn(issuer: TrustedIssuer, keys: JwkSet) -> None:
+    if keys is None:
+        return
     for ignored in keys.ignored:
         _log.warning(
             "issuer %s: keys[%d] (kid %a) is not used: %s",
@@ -215,6 +192,21 @@ def _warn(issuer: TrustedIssuer, keys: JwkSet) -> None:
     served = {name for key in keys.keys for name in key.algorithms}
     for name in sorted(issuer.algorithms - served):
         _log.warning("issuer %s: %s is allowed, but no key is for it", issuer.issuer, name)
+
+
+def _warn_of_shared_keys(sets: dict[str, JwkSet], published: dict[str, IssuerTable]) -> None:
+    """Say which issuers could sign in each other's name; keys that are to come nobody knows."""
+    thumbprints = {name: {key.thumbprint for key in keys.keys} for name, keys in sets.items()}
+    thumbprints |= {name: set(table.pin) for name, table in published.items()}
+    for (one, first), (other, second) in combinations(thumbprints.items(), 2):
+        for thumbprint in sorted(first & second):
+            _log.warning(
+                "issuer %s and issuer %s share a key (thumbprint %s): each could sign in the "
+                "other's name",
+                one,
+                other,
+                thumbprint,
+            )
 
 
 def _routes(tables: Iterable[RouteTable], api: ApiTable, problems: Problems) -> Routes:

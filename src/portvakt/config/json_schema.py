@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from portvakt.config.duration import DURATION, write_duration
-from portvakt.config.schema import Configuration
+from portvakt.config.schema import KEY_SOURCES, Configuration
 
 __all__ = ["json_schema"]
 
@@ -23,8 +23,12 @@ def json_schema() -> dict[str, Any]:
         for setting in table["properties"].values():
             _write_as_text(setting)
     root = tables.pop("Configuration")
-    one_of_two = [{"required": ["jwks_file"]}, {"required": ["jwks"]}]
-    tables["IssuerTable"]["oneOf"] = one_of_two
+    # A table that is left out has the defaults of its settings, which say so themselves.
+    for table in root["properties"].values():
+        if "$ref" in table:
+            table.pop("default", None)
+    stated = [{"required": [name]} for name in KEY_SOURCES]
+    tables["IssuerTable"]["oneOf"] = [*stated, {"not": {"anyOf": stated}}]
     schema = {"$schema": DIALECT, **root, "title": "Portvakt policy file", "$defs": tables}
     # What an editor would read: lists where Python has tuples.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))

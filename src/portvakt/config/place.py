@@ -4,10 +4,13 @@ import json
 import re
 from typing import Final
 
-__all__ = ["below", "upwards"]
+from portvakt.errors import named
+
+__all__ = ["below", "shown", "upwards"]
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LAST_PART: Final = re.compile(r'(?:\[[0-9]+\]|\.?(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"))\Z')
+_PART: Final = re.compile(r'[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"')
 
 
 def below(place: str, part: str | int) -> str:
@@ -28,3 +31,13 @@ def upwards(place: str) -> list[str]:
         places.append(place)
         place = _LAST_PART.sub("", place)
     return places
+
+
+def shown(place: str) -> str:
+    """Return a place for a message, without names that nobody gives to a setting."""
+    return _PART.sub(_said, place)
+
+
+def _said(part: re.Match[str]) -> str:
+    name = part[0].strip('"')
+    return part[0] if not name or named(name, "") else "…"

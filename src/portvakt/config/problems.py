@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from portvakt.config.lines import locate
-from portvakt.config.place import upwards
+from portvakt.config.place import shown, upwards
 from portvakt.errors import ConfigurationError, Problem
 
 __all__ = ["Problems"]
@@ -63,9 +63,9 @@ class Problems:
         if self._found:
             raise self._error()
 
-    def placed(self, error: ConfigurationError) -> ConfigurationError:
-        """Return an error about the whole policy with the lines of its places."""
-        self.extend("", error)
+    def placed(self, error: ConfigurationError, prefix: str = "") -> ConfigurationError:
+        """Return an error about a policy that was right so far, with the lines of its places."""
+        self.extend(prefix, error)
         return self._error()
 
     def _error(self) -> ConfigurationError:
@@ -78,7 +78,8 @@ class Problems:
         line = None
         for one in upwards(place):
             if one in self.variables:
-                return Problem(place, f"{message} (environment: {self.variables[one]})")
+                told = f"{message} (environment: {self.variables[one]})"
+                return Problem(shown(place), told)
             if line is None:
                 line = lines.get(one)
-        return Problem(place, message, line)
+        return Problem(shown(place), message, line)

@@ -10,7 +10,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from portvakt.jose.algorithms import ALGORITHMS
 
-__all__ = ["ApiTable", "Configuration", "IssuerTable", "RouteTable"]
+__all__ = ["KEY_SOURCES", "ApiTable", "Configuration", "IssuerTable", "NetworkTable", "RouteTable"]
+
+#: The settings that say where an issuer's keys are: one of them, or none for its metadata.
+KEY_SOURCES: Final = ("jwks", "jwks_file", "jwks_uri", "metadata_uri")
 
 _VISIBLE: Final = r"^[!#-\[\]-~]{1,256}$"
 _SCOPE: Final = r"^[!#-\[\]-~]+$"
@@ -26,6 +29,9 @@ _Methods = Annotated[tuple[_Method, ...], Meta(min_length=1)]
 
 #: A number of seconds; in the file, text like ``5s``. The file has no other numbers.
 _Duration = float
+
+#: An RFC 7638 thumbprint with SHA-256.
+THUMBPRINT: Final = r"^[A-Za-z0-9_-]{43}$"
 
 # A public key set is no secret, but someone will put a private one here by mistake: so it is never
 # shown, and neither a message nor a repr quotes it.
@@ -68,17 +74,63 @@ class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     jwks_file: Annotated[
         _Text | UnsetType,
         Meta(
-            description="A file with the issuer's public keys as a JWK set, relative to this file. "
-            "Either this or jwks."
+            description="A file with the issuer's public keys as a JWK set, relative to this file."
         ),
     ] = UNSET
     jwks: Annotated[
         dict[str, Any] | UnsetType,
         Meta(
-            description="The issuer's public keys in line, as a JWK set. Either this or jwks_file.",
+            description="The issuer's public keys in line, as a JWK set.",
             extra_json_schema=_KEY_SET,
         ),
     ] = UNSET
+    jwks_uri: Annotated[
+        _Text | UnsetType,
+        Meta(
+            description="The URL that the issuer publishes its keys at. Without any of jwks, "
+            "jwks_file, jwks_uri and metadata_uri, its metadata is looked for where OpenID Connect "
+            "and RFC 8414 put it."
+        ),
+    ] = UNSET
+    metadata_uri: Annotated[
+        _Text | UnsetType,
+        Meta(description="The URL of the issuer's metadata, if it is at neither of those places."),
+    ] = UNSET
+    jwks_hosts: Annotated[
+        tuple[_Text, ...],
+        Meta(
+            description="Hosts, as host or host:port, that the metadata may name for the keys, "
+            "beside its own."
+        ),
+    ] = ()
+    pin: Annotated[
+        tuple[Annotated[str, Meta(pattern=THUMBPRINT)], ...],
+        Meta(
+            description="RFC 7638 SHA-256 thumbprints of the only keys that may be used, of those "
+            "that are fetched."
+        ),
+    ] = ()
+    private: Annotated[
+        bool,
+        Meta(
+            description="Whether the issuer is on a private network. Without this its address must "
+            "be a public one; with it, it is dialled directly and never through the proxy."
+        ),
+    ] = False
+    unsafe_loopback: Annotated[
+        bool,
+        Meta(
+            description="Whether the issuer may be on this machine, and its URLs http there. For "
+            "development only."
+        ),
+    ] = False
+    keys_max_age: Annotated[
+        _Duration,
+        Meta(
+            description="How long the last good keys serve while the issuer cannot be reached. "
+            "After that the answer is 503."
+        ),
+    ] = 86400.0
     typ: Annotated[
         tuple[_Text, ...],
         Meta(
@@ -146,6 +198,44 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
 
+class NetworkTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How issuers are reached. Nothing of this is taken from the environment's own settings."""
+
+    timeout: Annotated[
+        _Duration,
+        Meta(description="The longest that one exchange may take as a whole, at most 30s."),
+    ] = 5.0
+    ca_file: Annotated[
+        _Text | UnsetType,
+        Meta(
+            description="A file with certificates (PEM) that are trusted beside the system's, "
+            "relative to this file."
+        ),
+    ] = UNSET
+    proxy: Annotated[
+        _Text | UnsetType,
+        Meta(
+            description="The URL of an HTTP proxy for issuers that are neither private nor on this "
+            "machine. It decides which addresses their names lead to."
+        ),
+    ] = UNSET
+    cache_dir: Annotated[
+        _Text | UnsetType,
+        Meta(
+            description="A folder, relative to this file, for the last good keys, so that a "
+            "restart serves while an issuer cannot be reached. No other user may write to it."
+        ),
+    ] = UNSET
+
+    def __repr__(self) -> str:
+        """Show no proxy: its URL may hold a password."""
+        return f"NetworkTable(timeout={self.timeout})"
+
+    def __rich_repr__(self) -> list[tuple[str, float]]:
+        """Show to rich what repr shows."""
+        return [("timeout", self.timeout)]
+
+
 class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A policy: the API that is protected, who may issue tokens for it, and its routes."""
 
@@ -161,3 +251,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "request that is none of theirs is refused."
         ),
     ] = ()
+    network: Annotated[
+        NetworkTable,
+        Meta(description="How issuers are reached whose keys are fetched."),
+    ] = NetworkTable()

@@ -12,7 +12,7 @@ from portvakt.explain.found import Scene, find, take_apart
 from portvakt.explain.texts import CodeText, Texts, load
 from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.policy.decision import Decision
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.requirement import Requirement

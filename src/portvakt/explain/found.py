@@ -17,7 +17,7 @@ from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
 from portvakt.jose.encoding import NotCanonical, decode_base64url, decode_object
 from portvakt.jose.header import ABSENT
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import MAX_TOKEN
 from portvakt.policy.claims import is_missing
 from portvakt.policy.decision import Decision

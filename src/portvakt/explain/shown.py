@@ -33,8 +33,9 @@ MAX_TIME: Final = 253402300799
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_OF_PLANE_0: Final = 0xFFFF
 
-# As many digits as a national identity number has: it may stand in any claim, and is never shown.
-_ELEVEN_DIGITS: Final = re.compile(r"(?<!\d)\d{11}(?!\d)")
+# As many digits as a national identity number has, or more, in one row or in groups as people write
+# them: it may stand in any claim, with or without something beside it, and is never shown.
+_ELEVEN_DIGITS: Final = re.compile(r"\d(?:[\s.\u00ad\u2010-\u2015\u2212-]{0,3}\d){10,}")
 
 #: What needs no quotes to be seen where it starts and ends.
 _PLAIN: Final = re.compile(r"[^\s,;\"]+")
@@ -47,8 +48,8 @@ def show(text: str, words: Words) -> str:
     """Return text from outside in characters that only print: no cursor is moved, no line ended.
 
     What does not print (controls, escape sequences, marks that turn the direction of writing,
-    halves of surrogate pairs) is written as an escape. Eleven digits in a row are hidden, and what
-    is long is cut.
+    halves of surrogate pairs) is written as an escape. Eleven digits or more, also in groups, are
+    hidden, and what is long is cut.
     """
     hidden = _ELEVEN_DIGITS.sub(words.hidden, text)
     # Cut before escaping, so that the cut goes through no escape.

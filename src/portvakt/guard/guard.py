@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from portvakt.guard.health import Health
     from portvakt.http.request import HttpRequest
     from portvakt.jose.jws import KnownHeaders
     from portvakt.net.keys import KeySource
@@ -149,6 +150,33 @@ class Guard:
 
         self_test(self)
 
+    async def warm(self) -> Health:
+        """Get everything that a first request would otherwise wait for, now.
+
+        For those who prefer not to start at all when an issuer cannot be reached. Without this a
+        guard starts, answers 503 to the tokens of that issuer alone, and recovers by itself.
+
+        Raises:
+            Unavailable: naming each issuer whose keys cannot be had, and why.
+        """
+        return await self.home.awaited(self._warm)
+
+    def warm_blocking(self) -> Health:
+        """Do what :meth:`warm` does, from code without an event loop."""
+        return finish(self.home.blocked(self._warm))
+
+    async def _warm(self) -> Health:
+        from portvakt.guard.health import warm
+
+        await warm(self.issuers.values(), self.keys)
+        return self.health()
+
+    def health(self) -> Health:
+        """Say how current all is that decisions rest on. Never waits."""
+        from portvakt.guard.health import Health
+
+        return Health(tuple(map(self.keys.health, self.issuers.values())))
+
     async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
         """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
 
@@ -192,15 +220,15 @@ class Guard:
             token = self._validated.get(credential, now)
             if token is None:
                 candidate = resolve_issuer(credential, self._issuers, self._known_headers)
-                keys = self.keys.current(candidate.issuer)
+                issuer, header = candidate.issuer, candidate.unverified.header
+                keys = self.keys.current(issuer, header)
                 if keys is None:
-                    keys = await elsewhere(self.keys.fetch, candidate.issuer)
+                    keys = await elsewhere(self.keys.fetch, issuer, header)
                 token = authenticate(candidate, keys, now)
                 # Only what was verified is remembered: the token, and its header for the next ones.
-                self._validated.put(credential, token, candidate.issuer, keys)
+                self._validated.put(credential, token, issuer, keys)
                 if len(self._known_headers) < _MAX_KNOWN_HEADERS:
-                    jws = candidate.unverified
-                    self._known_headers[jws.encoded_header] = jws.header
+                    self._known_headers[candidate.unverified.encoded_header] = header
             # (4) In the right hands.
             confirm(token)
             # (5) What the rule demands, and what the API demands.
@@ -289,8 +317,12 @@ class Guard:
                 _log.error("an observer failed: %s", type(error).__name__)
 
     async def __aenter__(self) -> Self:
-        """Do input and output on the running asyncio loop from now on, as ASGI lifespans want."""
+        """Do input and output on the running asyncio loop from now on, as ASGI lifespans want.
+
+        What a first request would wait for is asked for now, and not waited for.
+        """
         self.home.adopt()
+        await self.home.awaited(self._open)
         return self
 
     async def __aexit__(
@@ -299,8 +331,15 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the loop back."""
+        """End what goes on in the background, and give the loop back."""
+        await self.home.awaited(self._close)
         self.home.leave()
+
+    async def _open(self) -> None:
+        self.keys.open()
+
+    async def _close(self) -> None:
+        self.keys.close()
 
     def __repr__(self) -> str:
         """Show whose tokens are accepted, and nothing else."""

@@ -15,7 +15,7 @@ from portvakt.forge.tokens import TokenBuilder
 from portvakt.home import finish
 from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.net.keys import FixedKeys, KeySource
 from portvakt.policy.decision import Decision
 from portvakt.policy.issuer import TrustedIssuer

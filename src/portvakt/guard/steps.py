@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from portvakt.errors import Refused
 from portvakt.jose.algorithms import ALGORITHMS
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import KnownHeaders, UnverifiedJws, parse, verify
 from portvakt.policy.access_token import AccessToken, check_claims
 from portvakt.policy.issuer import TrustedIssuer

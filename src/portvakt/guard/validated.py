@@ -7,7 +7,7 @@ that is removed, replaced or too old takes its tokens with it, and no code purge
 
 from typing import Final
 
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.net.keys import KeySource
 from portvakt.policy.access_token import AccessToken
 from portvakt.policy.issuer import TrustedIssuer

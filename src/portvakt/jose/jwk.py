@@ -1,11 +1,10 @@
-"""Public keys: import what is strong and fits, name the rest, select exactly one (RFC 7517, 7518).
+"""A public key (RFC 7517, 7518): imported if it is strong and bound to one algorithm, else not.
 
 A key is bound to its algorithm when it is imported, by its own ``alg`` or by the policy of its
-issuer, never by a token (RFC 8725 section 3.1). One bad key is left out and named; the good ones
-stay.
+issuer, never by a token (RFC 8725 section 3.1).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,30 +12,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from msgspec import Struct
 
-from portvakt.errors import Refused
 from portvakt.jose.algorithms import ALGORITHMS, CURVES, Algorithm, Verify
 from portvakt.jose.encoding import (
     NotCanonical,
     decode_base64url,
-    decode_object,
     encode_base64url,
     encode_object,
 )
 from portvakt.jose.strength import WeakKey, check_ed448, check_ed25519, check_rsa
-from portvakt.refusal import Code
 
-__all__ = [
-    "IgnoredKey",
-    "Jwk",
-    "JwkSet",
-    "MalformedKeySet",
-    "NotUsable",
-    "import_jwk",
-    "thumbprint",
-]
-
-MAX_KEYS: Final = 100
-MAX_SET: Final = 512 * 1024
+__all__ = ["Jwk", "NotUsable", "import_jwk", "thumbprint"]
 
 #: The members that are secret in some key type (RFC 7518 sections 6.2.2, 6.3.2, 6.4; 8037; 9964).
 SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
@@ -48,10 +33,6 @@ _REQUIRED_MEMBERS: Final = {
     "OKP": ("crv", "kty", "x"),
     "AKP": ("alg", "kty", "pub"),
 }
-
-
-class MalformedKeySet(ValueError):  # noqa: N818  it says what the document is
-    """The document is no JWK set at all. The message never holds the document."""
 
 
 class NotUsable(ValueError):  # noqa: N818  it says what the key is
@@ -89,123 +70,6 @@ class Jwk(Struct, frozen=True):
     signature_length: int
     public_key: Any
     verify: Verify
-
-
-class IgnoredKey(Struct, frozen=True):
-    """A member of a key set that is not used, and why.
-
-    Attributes:
-        position: its index in the set.
-        kid: its name if it has one.
-        reason: why it is not used.
-        secret: whether it held a private or symmetric key.
-    """
-
-    position: int
-    kid: str | None
-    reason: str
-    secret: bool
-
-
-class JwkSet(Struct, frozen=True, eq=False):
-    """The keys of one issuer at one time. Two sets are the same only if they are one object.
-
-    Attributes:
-        keys: the usable keys, in the order of the document.
-        ignored: the others.
-    """
-
-    keys: tuple[Jwk, ...]
-    ignored: tuple[IgnoredKey, ...]
-    _table: dict[tuple[str, str | None], Jwk | None]
-
-    @classmethod
-    def from_json(cls, text: bytes, algorithms: Iterable[str]) -> "JwkSet":
-        """Import a JWK set (RFC 7517 section 5) from JSON.
-
-        Parameters:
-            text: the document, at most 512 KiB.
-            algorithms: what the issuer's policy allows; it decides where a key does not say.
-
-        Raises:
-            MalformedKeySet: if it is no key set. A bad key in it is ignored, not raised.
-        """
-        if len(text) > MAX_SET:
-            raise MalformedKeySet(f"the key set is longer than {MAX_SET} octets")
-        try:
-            return cls.from_object(decode_object(text), algorithms)
-        except NotCanonical as flaw:
-            raise MalformedKeySet(f"the key set is not strict JSON: {flaw}") from None
-
-    @classmethod
-    def from_object(cls, document: Mapping[str, Any], algorithms: Iterable[str]) -> "JwkSet":
-        """Import a decoded JWK set; see :meth:`from_json`."""
-        members = document.get("keys")
-        if not isinstance(members, list | tuple):
-            raise MalformedKeySet("the key set has no array named keys")
-        if len(members) > MAX_KEYS:
-            raise MalformedKeySet(f"the key set has more than {MAX_KEYS} keys")
-        allowed = frozenset(algorithms)
-        keys: dict[tuple[str | None, str], Jwk] = {}
-        ignored: list[IgnoredKey] = []
-        for position, member in enumerate(members):
-            try:
-                key = import_jwk(member, allowed)
-            except NotUsable as flaw:
-                name = member.get("kid") if isinstance(member, Mapping) else None
-                kid = name if isinstance(name, str) else None
-                ignored.append(IgnoredKey(position, kid, str(flaw), flaw.secret))
-            else:
-                # A key that is listed twice under one name is one key.
-                keys.setdefault((key.kid, key.thumbprint), key)
-        return cls(tuple(keys.values()), tuple(ignored), _tabulate(tuple(keys.values())))
-
-    def select(self, alg: str, kid: str | None) -> Jwk:
-        """Return the one key of this name that verifies this algorithm.
-
-        Without a name there must be exactly one key for the algorithm. The name is compared code
-        point by code point and is used for nothing else.
-
-        Parameters:
-            alg: the algorithm that the token claims, already found to be allowed.
-            kid: the name that the token gives, or None.
-
-        Raises:
-            Refused: ``key_unknown`` if there is none, ``key_ambiguous`` if there are several.
-        """
-        try:
-            key = self._table[alg, kid]
-        except KeyError:
-            key = self._nameless(alg)
-        if key is None:
-            raise Refused(Code.KEY_AMBIGUOUS, f"several keys of this issuer fit {alg}")
-        return key
-
-    def _nameless(self, alg: str) -> Jwk:
-        # A configured file with one key and no name for it: there is nothing to confuse it with.
-        if len(self.keys) == 1 and self.keys[0].kid is None:
-            key = self._table.get((alg, None))
-            if key is not None:
-                return key
-        raise Refused(Code.KEY_UNKNOWN, f"no key of this issuer has this kid and fits {alg}")
-
-    def __repr__(self) -> str:
-        """Show names, not key material."""
-        return f"JwkSet({', '.join(key.kid or key.thumbprint for key in self.keys)})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Show to rich what repr shows."""
-        return [("keys", [key.kid or key.thumbprint for key in self.keys])]
-
-
-def _tabulate(keys: Iterable[Jwk]) -> dict[tuple[str, str | None], Jwk | None]:
-    """Index keys by algorithm and name, and by algorithm alone; None stands for several."""
-    table: dict[tuple[str, str | None], Jwk | None] = {}
-    for key in keys:
-        for alg in key.algorithms:
-            for place in {(alg, key.kid), (alg, None)}:
-                table[place] = None if place in table else key
-    return table
 
 
 def import_jwk(jwk: object, allowed: frozenset[str]) -> Jwk:

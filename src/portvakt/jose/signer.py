@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 
-from portvakt.errors import ConfigurationError
+from portvakt.errors import ConfigurationError, said_of
 from portvakt.jose.algorithms import ALGORITHMS, CURVES, Algorithm
 from portvakt.jose.encoding import (
     NotCanonical,
@@ -136,7 +136,7 @@ def _row(alg: str) -> Algorithm:
     row = ALGORITHMS.get(alg)
     if row is None:
         known = ", ".join(ALGORITHMS)
-        raise ConfigurationError(f"{alg!r} is not a signature algorithm; known are {known}")
+        raise ConfigurationError(said_of(alg, f"is not a signature algorithm; known are {known}"))
     return row
 
 

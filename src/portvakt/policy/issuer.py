@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from portvakt.errors import ConfigurationError, Problem
+from portvakt.errors import ConfigurationError, Problem, named, said_of
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.header import media_type
 
@@ -98,7 +98,8 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             yield Problem("typ", "must list at least one type; empty does not mean all")
         for name in sorted(self.types):
             if name != media_type(name):
-                yield Problem("typ", f"write {media_type(name)} for {name}")
+                plain = named(media_type(name), "it in its short form")
+                yield Problem("typ", f"write {plain} for {named(name, 'this')}")
         if not (math.isfinite(self.leeway) and 0 <= self.leeway <= MAX_LEEWAY):
             yield Problem("leeway", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
         if not (math.isfinite(self.max_lifetime) and 0 < self.max_lifetime <= 366 * 86400):
@@ -117,5 +118,6 @@ def _unknown_algorithm(name: str) -> str:
     if name.lower() == "none":
         return f"none is no signature and can never be allowed; known are {known}"
     if name.upper().startswith("HS"):
-        return f"{name} takes a shared secret, which every API could forge with; known are {known}"
-    return f"{name} is not a known signature algorithm; known are {known}"
+        flaw = "takes a shared secret, which every API could forge with"
+        return said_of(name, f"{flaw}; known are {known}")
+    return said_of(name, f"is not a known signature algorithm; known are {known}")

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from portvakt.errors import ConfigurationError, Problem, Refused
+from portvakt.errors import ConfigurationError, Problem, Refused, said_of
 from portvakt.policy.access_token import AccessToken
 from portvakt.refusal import Code
 
@@ -39,11 +39,11 @@ class Requirement(Struct, frozen=True):
                 given where a list is meant.
         """
         if isinstance(scopes, str):
-            raise ConfigurationError([Problem("scopes", f"must be a list: [{scopes!r}]")])
+            raise ConfigurationError([Problem("scopes", "must be a list of strings")])
         words = tuple(dict.fromkeys(scopes))
         for word in words:
             if type(word) is not str or not _SCOPE_TOKEN.fullmatch(word):
-                flaw = f"{word!r} is not one scope: no spaces, quotes or backslashes"
+                flaw = said_of(word, "is not one scope: no spaces, quotes or backslashes")
                 raise ConfigurationError([Problem("scopes", flaw)])
         return cls(frozenset(words), " ".join(words))
 

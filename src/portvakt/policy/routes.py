@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from portvakt.errors import ConfigurationError, Problem, Refused
+from portvakt.errors import ConfigurationError, Problem, Refused, named, said_of
 from portvakt.http.request import HttpRequest
 from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
@@ -195,7 +195,8 @@ def _problems(rules: Sequence[Route]) -> Iterator[Problem]:
             if _overlap(earlier, rule):
                 yield Problem(
                     f"route[{index}].path",
-                    f"{rule.path} claims requests that {earlier.path} claims: one rule for each",
+                    f"{named(rule.path, 'this')} claims requests that "
+                    f"{named(earlier.path, 'another')} claims: one rule for each",
                 )
         sound.append(rule)
 
@@ -214,7 +215,7 @@ def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
         return
     for method in sorted(rule.methods or ()):
         if not _METHOD.fullmatch(method):
-            yield "methods", f"write {method.upper()} for {method!r}: methods depend on case"
+            yield "methods", _flaw_of_method(method)
     if rule.methods is not None and not rule.methods:
         yield "methods", "is empty; leave it out for every method"
     public: object = rule.public
@@ -224,20 +225,28 @@ def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
         yield "public", "a public route admits everyone, so it cannot demand scopes"
 
 
+def _flaw_of_method(method: str) -> str:
+    capitals = named(method.upper(), "")
+    if _METHOD.fullmatch(capitals):
+        return f"write {capitals} for {method}: methods depend on case"
+    return said_of(method, "is not a method: one word in capitals, as GET")
+
+
 def _flaw_of_path(path: str) -> str | None:
     literal = path
     for match in _PARAMETER.finditer(path):
         if match[2] and match.end() != len(path):
-            return f"{match[0]} takes the rest of the path, so it must come last"
+            return said_of(match[0], "takes the rest of the path, so it must come last")
         before, after = path[match.start() - 1 : match.start()], path[match.end() :][:1]
         if before != "/" or after not in {"", "/"}:
-            return f"{match[0]} must be a whole segment"
+            return f"{named(match[0], 'a parameter')} must be a whole segment"
         literal = literal.replace(match[0], "x")
     if not _LITERAL.fullmatch(literal):
-        return f"{path!r} is not a path in its plain form, starting with a slash"
+        return said_of(path, "is not a path in its plain form, starting with a slash")
     plain = quote(unquote(literal), safe=_PLAIN)
     if plain != literal:
-        return f"{path!r} encodes what needs none, or in small letters: write {plain}"
+        advice = named(plain, "its plain form")
+        return said_of(path, f"encodes what needs none, or in small letters: write {advice}")
     return None
 
 

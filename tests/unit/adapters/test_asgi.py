@@ -19,6 +19,8 @@ from portvakt.adapters.asgi import (
     read_request,
     token_of,
 )
+from portvakt.jose.header import Header
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer(audience="test-api")
@@ -147,11 +149,11 @@ def test_every_refusal_comes_out_and_nothing_goes_in(token: str, status: int) ->
 def test_keys_that_cannot_be_had_are_answered_with_503_and_admit_nobody() -> None:
     from portvakt import Code, JwkSet, TrustedIssuer, Unavailable
 
-    class Broken:
-        def current(self, _issuer: TrustedIssuer) -> JwkSet | None:
+    class Broken(KeySource):
+        def current(self, _issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
             return None
 
-        async def fetch(self, _issuer: TrustedIssuer) -> JwkSet:
+        async def fetch(self, _issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
             raise Unavailable(Code.KEYS_UNAVAILABLE, retry_after=7)
 
     guard = Guard(issuers=[ISSUER.trusted], keys=Broken(), clock=ISSUER.clock)

@@ -15,8 +15,10 @@ from portvakt.cli import app
 from portvakt.errors import Unavailable
 from portvakt.explain.texts import load
 from portvakt.guard.guard import Guard
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.header import Header
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer, sign_compact
+from portvakt.net.keys import KeySource
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code, Step
 from portvakt.testing import FakeIssuer
@@ -162,13 +164,13 @@ def test_a_policy_that_is_no_text_ends_with_2(run: Run, policy: Path) -> None:
     assert run("x").exit_code == 2
 
 
-class Unreachable:
+class Unreachable(KeySource):
     """An issuer whose keys cannot be had."""
 
-    def current(self, issuer: TrustedIssuer) -> None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> None:
         assert issuer is ISSUER.trusted
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise Unavailable(Code.KEYS_UNAVAILABLE, f"{issuer.issuer} does not answer")
 
 

@@ -17,7 +17,7 @@ def test_the_version_is_said() -> None:
 
 def test_every_command_is_there() -> None:
     help_text = CliRunner().invoke(app, ["--help"]).stdout
-    for command in ("check", "config", "demo"):
+    for command in ("check", "config", "demo", "keys"):
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
         assert command in help_text
 

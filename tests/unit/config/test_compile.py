@@ -8,6 +8,7 @@ from portvakt import HttpRequest, Requirement
 from portvakt.config.compile import Policy, compile_policy
 from portvakt.config.load import read_data
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.jose.jwk import thumbprint as thumbprint_of
 from portvakt.jose.signer import Signer
 
 Compile = Callable[..., Policy]
@@ -85,7 +86,14 @@ MISTAKES: list[Mistake] = [
     ('"https://sts.example.no"', '""', '"sts"', "issuer[0].issuer", 6, "the exact value of iss"),
     ('"keys.json"', '"absent.json"', '"./keys.json"', "issuer[0].jwks_file", 7, "No such file"),
     ('"keys.json"', '"a\\u0000"', '"keys.json"', "issuer[0].jwks_file", 7, "null character"),
-    ('jwks_file = "keys.json"', "", 'jwks_file = "keys.json"', "issuer[0]", 5, "has no keys"),
+    (
+        '"https://sts.example.no"\njwks_file = "keys.json"',
+        '"urn:sts"',
+        '"https://sts.example.no"',
+        "issuer[0]",
+        5,
+        "has no keys",
+    ),
     ('["ES256"]', "[]", '["ES256"]', "issuer[0].algorithms", 8, "empty does not mean all"),
     ('["ES256"]', '["ES256", "none"]', '["ES256"]', "issuer[0].algorithms", 8, "no signature"),
     ('["ES256"]', '["ES256", "NONE"]', '["ES256"]', "issuer[0].algorithms", 8, "no signature"),
@@ -267,3 +275,30 @@ def test_a_sound_policy_warns_of_nothing(
     with caplog.at_level(logging.WARNING, "portvakt.config"):
         compiled(text)
     assert not caplog.records
+
+
+def test_issuers_that_share_a_key_are_a_warning(
+    jwks: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def policy(*keys: dict[str, Any]) -> dict[str, Any]:
+        names = ("https://a.test", "https://b.test", "https://c.test")
+        issuers = [
+            {"issuer": name, "algorithms": ["ES256"], **how}
+            for name, how in zip(names, keys, strict=False)
+        ]
+        return {"api": {"audience": "api"}, "issuer": issuers}
+
+    other = {"keys": [Signer.generate("ES256", "key-1").public_jwk()]}
+    thumbprint = thumbprint_of(jwks["keys"][0])
+    with caplog.at_level(logging.WARNING, "portvakt.config"):
+        compile_policy(read_data(policy({"jwks": jwks}, {"jwks": other})))
+        assert caplog.messages == []
+        # One under another name, and one that is fetched: what it pins is known before.
+        renamed = {"keys": [{**jwks["keys"][0], "kid": "key-2"}, *other["keys"]]}
+        pinned = {"pin": [thumbprint]}
+        compile_policy(read_data(policy({"jwks": jwks}, {"jwks": renamed}, pinned)))
+    assert caplog.messages == [
+        f"issuer https://{one}.test and issuer https://{two}.test share a key (thumbprint "
+        f"{thumbprint}): each could sign in the other's name"
+        for one, two in ("ab", "ac", "bc")
+    ]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from portvakt.config.json_schema import json_schema
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, RouteTable
+from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable, RouteTable
 from portvakt.jose.algorithms import ALGORITHMS
 
 FORMS: dict[str, Any] = {"string": str, "array": list, "object": dict, "boolean": bool}
@@ -27,7 +27,7 @@ def flaws(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str = ""
         found += [f"{at}.{name}: unknown" for name in value if name not in properties]
     found += [f"{at}.{name}: required" for name in schema.pop("required", []) if name not in value]
     if "oneOf" in schema:
-        ways = [set(way["required"]) <= value.keys() for way in schema.pop("oneOf")]
+        ways = [admits(way, value) for way in schema.pop("oneOf")]
         found += [f"{at}: oneOf"] * (sum(ways) != 1)
     if isinstance(value, dict):
         for name in properties.keys() & value.keys():
@@ -44,6 +44,13 @@ def flaws(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str = ""
         found += [f"{at}: not"] * (value in schema.pop("not", {"enum": []})["enum"])
     assert not schema, f"this test does not understand {sorted(schema)}"
     return found
+
+
+def admits(way: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Whether one way to write a table is taken: certain keys, or none of those."""
+    if "not" in way:
+        return not any(admits(other, value) for other in way["not"]["anyOf"])
+    return set(way["required"]) <= value.keys()
 
 
 EXAMPLE = """
@@ -68,6 +75,31 @@ issuer = "https://other.example.no"
 jwks = { keys = [ { kty = "OKP", crv = "Ed25519", x = "…" } ] }
 algorithms = ["Ed25519"]
 
+[[issuer]]
+issuer = "https://third.example.no"
+algorithms = ["PS256"]
+jwks_hosts = ["keys.example.no:8443"]
+pin = ["NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"]
+private = true
+unsafe_loopback = false
+keys_max_age = "6h"
+
+[[issuer]]
+issuer = "urn:fourth"
+metadata_uri = "https://fourth.example.no/metadata"
+algorithms = ["ES256"]
+
+[[issuer]]
+issuer = "urn:fifth"
+jwks_uri = "https://fifth.example.no/keys"
+algorithms = ["ES256"]
+
+[network]
+timeout = "5s"
+ca_file = "ca.pem"
+proxy = "http://proxy.example.no:3128"
+cache_dir = "keys"
+
 [[route]]
 path = "/journal/{patient}"
 methods = ["GET"]
@@ -90,7 +122,21 @@ def test_the_example_is_valid() -> None:
         ('"nhn:journal"', "1", ".api.audience: type"),
         ('"RS256"', '"HS256"', ".issuer.algorithms: enum"),
         ('["RS256", "ES256"]', "[]", ".issuer.algorithms: minItems"),
-        ('jwks_file = "keys.json"', "", ".issuer: oneOf"),
+        ('jwks_file = "keys.json"', 'jwks_uri = "x"\njwks_file = "x"', ".issuer: oneOf"),
+        ('jwks_uri = "', 'metadata_uri = "x"\njwks_uri = "', ".issuer: oneOf"),
+        (
+            'jwks_uri = "https://fifth.example.no/keys"',
+            'jwks_uri = ""',
+            ".issuer.jwks_uri: minLength",
+        ),
+        ('["keys.example.no:8443"]', '[""]', ".issuer.jwks_hosts: minLength"),
+        ('["NzbL', '["+zbL', ".issuer.pin: pattern"),
+        ("private = true", 'private = "yes"', ".issuer.private: type"),
+        ("unsafe_loopback", "loopback", ".issuer.loopback: unknown"),
+        ('"6h"', '"6 hours"', ".issuer.keys_max_age: pattern"),
+        ('timeout = "5s"', "timeout = 5", ".network.timeout: type"),
+        ('"ca.pem"', '""', ".network.ca_file: minLength"),
+        ("cache_dir", "cachedir", ".network.cachedir: unknown"),
         ('"keys.json"', '""', ".issuer.jwks_file: minLength"),
         ("jwks = {", 'jwks_file = "x"\njwks = {', ".issuer: oneOf"),
         ("keys = [", "kees = [", ".issuer.jwks.keys: required"),
@@ -98,7 +144,7 @@ def test_the_example_is_valid() -> None:
         ('"5s"', "5", ".issuer.leeway: type"),
         ('"/journal', '"journal', ".route.path: pattern"),
         ('"GET"', '"get"', ".route.methods: pattern"),
-        ("false", '"no"', ".route.public: type"),
+        ("public = false", 'public = "no"', ".route.public: type"),
     ],
 )
 def test_an_editor_marks_what_is_wrong(old: str, new: str, flaw: str) -> None:
@@ -110,7 +156,7 @@ def test_an_editor_marks_what_is_wrong(old: str, new: str, flaw: str) -> None:
 def test_every_key_is_there_with_a_description() -> None:
     schema = json_schema()
     tables = {"Configuration": schema, **schema["$defs"]}
-    for kind in (Configuration, ApiTable, IssuerTable, RouteTable):
+    for kind in (Configuration, ApiTable, IssuerTable, RouteTable, NetworkTable):
         table = tables[kind.__name__]
         fields = msgspec.structs.fields(kind)
         assert list(table["properties"]) == [field.name for field in fields]
@@ -119,6 +165,14 @@ def test_every_key_is_there_with_a_description() -> None:
         assert table["description"]
         for setting in table["properties"].values():
             assert "$ref" in setting or setting["description"].endswith(".")
+
+
+def test_every_default_is_a_value_that_may_stand_there() -> None:
+    schema = json_schema()
+    for table in (schema, *schema["$defs"].values()):
+        for name, setting in table["properties"].items():
+            if "default" in setting:
+                assert flaws(setting, setting["default"], schema) == [], name
 
 
 def test_it_says_what_it_is_and_is_plain_json() -> None:

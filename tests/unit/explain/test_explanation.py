@@ -14,8 +14,10 @@ from portvakt.explain.texts import load
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.guard.guard import Guard
 from portvakt.jose.encoding import encode_base64url
-from portvakt.jose.jwk import JwkSet
+from portvakt.jose.header import Header
+from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer, sign_compact
+from portvakt.net.keys import KeySource
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code, Step
 from portvakt.testing import FakeIssuer
@@ -166,7 +168,7 @@ def test_no_personal_number_is_told(*, genuine: bool) -> None:
     told = json.dumps(explanation.plain(), ensure_ascii=False)
     for secret in [*PERSONAL, token, token.split(".")[2], token.split(".")[1]]:
         assert secret not in told
-    assert "[11 digits hidden]" in told
+    assert "[digits hidden]" in told
 
 
 def test_no_repr_shows_what_the_token_says() -> None:
@@ -237,23 +239,23 @@ def test_on_a_public_route_no_token_is_looked_at(token: str) -> None:
     assert at_step(explanation, Step.ROUTE).found == "any method /healthz (public)"
 
 
-class Unreachable:
+class Unreachable(KeySource):
     """An issuer whose keys cannot be had."""
 
-    def current(self, issuer: TrustedIssuer) -> None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> None:
         assert issuer is ISSUER.trusted
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise Unavailable(Code.KEYS_UNAVAILABLE, f"{issuer.issuer} does not answer", retry_after=10)
 
 
-class Broken:
+class Broken(KeySource):
     """A key source with a fault of its own."""
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         raise RuntimeError(issuer.issuer)
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise RuntimeError(issuer.issuer)
 
 

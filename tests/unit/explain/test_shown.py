@@ -59,13 +59,50 @@ def test_whatever_is_shown_prints_on_one_line(text: str) -> None:
     assert show(text, WORDS).isprintable()
 
 
-@pytest.mark.parametrize("text", ["17056600574", "patient/17056600574/x", "pid17056600574"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "17056600574",
+            "patient/17056600574/x",
+            "pid17056600574",
+            "x017056600574",
+            "170566005740",
+        ),
+        *(
+            "170566-00574",
+            "170566 00574",
+            "17.05.66.00574",
+            "170566 - 00574",
+            "1 7 0 5 6 6 0 0 5 7 4",
+        ),
+        *(
+            "170566\u201300574",
+            "170566\u00a000574",
+            "170566\t00574",
+            "１７０５６６００５７４",
+            "1716473563000",
+        ),
+    ],
+)
 def test_eleven_digits_are_hidden(text: str) -> None:
-    assert "17056600574" not in show(text, WORDS)
-    assert "[11 digits hidden]" in show(text, WORDS)
+    shown = show(text, WORDS)
+    assert "[digits hidden]" in shown
+    assert not any(one.isdigit() for one in shown)
 
 
-@pytest.mark.parametrize("text", ["1716473563", "917897468", "1716473563000"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1716473563", "917897468", "0192:917897468", "192.168.1.10", "2027-01-15", "v1.2.3-rc4"),
+        *(
+            "12345:678901",
+            "17056a600574",
+            "f5b8a1f8-9d5c-4e0c-9a4b-3f5d1a2b3c4d",
+            "170566----00574",
+        ),
+    ],
+)
 def test_other_numbers_are_not(text: str) -> None:
     assert show(text, WORDS) == text
 
@@ -86,7 +123,7 @@ def test_a_long_text_is_cut() -> None:
         (None, "null"),
         (True, "true"),
         (1.5, "1.5"),
-        (17056600574, "[11 digits hidden]"),
+        (17056600574, "[digits hidden]"),
         ({"pid": "secret"}, "{…}"),
         (["a", ["secret"], {"b": 1}, 2], "[a, […], {…}, 2]"),
         ([], "[]"),

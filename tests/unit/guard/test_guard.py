@@ -21,6 +21,8 @@ from portvakt import (
     TrustedIssuer,
     Unavailable,
 )
+from portvakt.jose.header import Header
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer, FrozenClock
 
 ISSUER = FakeIssuer()
@@ -28,7 +30,7 @@ KEYS = JwkSet.from_object(ISSUER.jwks(), ["ES256"])
 NAME = ISSUER.trusted.issuer
 
 
-class Source:
+class Source(KeySource):
     """Keys that are fetched, in whatever way a test wants."""
 
     def __init__(self, fetch: Callable[[], Any]) -> None:
@@ -36,10 +38,10 @@ class Source:
         self.fetched = 0
         self._fetch = fetch
 
-    def current(self, issuer: TrustedIssuer) -> JwkSet | None:
+    def current(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         return self.sets.get(issuer.issuer)
 
-    async def fetch(self, issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         self.fetched += 1
         await asyncio.sleep(0)  # Real suspension: only a running loop can do this.
         keys: JwkSet = self._fetch()

@@ -22,7 +22,9 @@ from portvakt.guard import guard as guard_module
 from portvakt.guard.self_test import self_test
 from portvakt.jose import jwk, jws
 from portvakt.jose.algorithms import ALGORITHMS
+from portvakt.jose.header import Header
 from portvakt.jose.signer import Signer
+from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -153,17 +155,17 @@ def test_a_guard_that_confirms_nothing_is_found(monkeypatch: pytest.MonkeyPatch)
     assert [one for one in problems(make()) if "(cnf, CLM-30)" in one]
 
 
-class NotInMemory:
+class NotInMemory(KeySource):
     """A source of keys that have to be fetched."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def current(self, _: TrustedIssuer, /) -> JwkSet | None:
+    def current(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet | None:
         self.asked += 1
         return None
 
-    async def fetch(self, _: TrustedIssuer, /) -> JwkSet:
+    async def fetch(self, _: TrustedIssuer, header: Header | None = None) -> JwkSet:
         raise AssertionError("the self test must not fetch")
 
 

@@ -2,6 +2,8 @@
 
 from portvakt import FixedKeys, JwkSet, TrustedIssuer
 from portvakt.guard.validated import ValidatedTokens
+from portvakt.jose.header import Header
+from portvakt.net.keys import KeySource
 from portvakt.policy.access_token import AccessToken
 from portvakt.testing import FakeIssuer
 
@@ -10,14 +12,14 @@ KEYS = JwkSet.from_object(ISSUER.jwks(), ["ES256"])
 TAIL = "s" * 64
 
 
-class Swap:
+class Swap(KeySource):
     def __init__(self) -> None:
         self.keys = KEYS
 
-    def current(self, _issuer: TrustedIssuer) -> JwkSet:
+    def current(self, _issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         return self.keys
 
-    async def fetch(self, _issuer: TrustedIssuer) -> JwkSet:
+    async def fetch(self, _issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         return self.keys
 
 

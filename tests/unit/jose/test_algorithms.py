@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portvakt.jose.algorithms import ALGORITHMS, _der
-from portvakt.jose.jwk import MAX_KEYS, MAX_SET, JwkSet, MalformedKeySet, import_jwk
+from portvakt.jose.jwk import import_jwk
+from portvakt.jose.jwk_set import MAX_KEYS, MAX_SET, JwkSet, MalformedKeySet
 from portvakt.jose.jws import parse, verify
 from portvakt.jose.signer import Signer, sign_compact
 

@@ -7,7 +7,8 @@ import pytest
 
 from portvakt import Code, JwkSet, Refused
 from portvakt.jose.algorithms import ALGORITHMS
-from portvakt.jose.jwk import MAX_KEYS, MAX_SET, MalformedKeySet, NotUsable, import_jwk, thumbprint
+from portvakt.jose.jwk import NotUsable, import_jwk, thumbprint
+from portvakt.jose.jwk_set import MAX_KEYS, MAX_SET, MalformedKeySet
 from portvakt.jose.signer import Signer
 
 ALL = frozenset(ALGORITHMS)
