@@ -39,8 +39,10 @@ class Step(IntEnum):
     LIFETIME = 16
     IDENTIFIERS = 17
     SCOPE = 18
-    CONFIRMATION = 19
-    AUTHORIZATION = 20
+    IDENTITY = 19
+    CONFIRMATION = 20
+    AUTHORIZATION = 21
+    REGISTER = 22
 
 
 _UNTRUSTED = "The access token is malformed, or was not issued and signed for this API."
@@ -169,6 +171,13 @@ class Code(Enum):
         "invalid_token",
         "The content of the access token is not one JSON object without repeated names.",
     )
+    NOT_ACCESS_TOKEN = (
+        "not_access_token",
+        Step.PAYLOAD,
+        401,
+        "invalid_token",
+        "The token is of another kind than an access token.",
+    )
     ISSUER_CHANGED = ("issuer_changed", Step.PAYLOAD, 401, "invalid_token", _UNTRUSTED)
     AUDIENCE_MISSING = (
         "audience_missing",
@@ -229,6 +238,15 @@ class Code(Enum):
     CLAIM_MALFORMED = ("claim_malformed", Step.IDENTIFIERS, 401, "invalid_token", _CLAIM)
     SCOPE_MALFORMED = ("scope_malformed", Step.SCOPE, 401, "invalid_token", _CLAIM)
 
+    IDENTITY_MALFORMED = ("identity_malformed", Step.IDENTITY, 401, "invalid_token", _CLAIM)
+    IDENTITY_REFUSED = (
+        "identity_refused",
+        Step.IDENTITY,
+        401,
+        "invalid_token",
+        "The access token identifies a person by a kind of number that is not accepted here.",
+    )
+
     # Whose hands, and for what.
     CONFIRMATION_UNMET = (
         "confirmation_unmet",
@@ -237,12 +255,77 @@ class Code(Enum):
         "invalid_token",
         "The access token is bound to a key, and the request does not prove possession of it.",
     )
+    BINDING_REQUIRED = (
+        "binding_required",
+        Step.CONFIRMATION,
+        401,
+        "invalid_token",
+        "This request needs an access token that is bound to a key of its holder.",
+    )
     SCOPE_INSUFFICIENT = (
         "scope_insufficient",
         Step.AUTHORIZATION,
         403,
         "insufficient_scope",
         "The access token does not carry the scope that this request needs.",
+    )
+    REGISTER_DENIED = (
+        "register_denied",
+        Step.REGISTER,
+        403,
+        None,
+        "A register that this API asks does not confirm what the access token says.",
+    )
+
+    LIFETIME_TOO_SENSITIVE = (
+        "lifetime_too_sensitive",
+        Step.AUTHORIZATION,
+        401,
+        "invalid_token",
+        "The access token lives longer than data of this sensitivity allows.",
+    )
+    # RFC 9470 section 3.
+    LEVEL_TOO_LOW = (
+        "level_too_low",
+        Step.AUTHORIZATION,
+        401,
+        "insufficient_user_authentication",
+        "This request needs a stronger authentication of the person.",
+    )
+    AUTHENTICATION_TOO_OLD = (
+        "authentication_too_old",
+        Step.AUTHORIZATION,
+        401,
+        "insufficient_user_authentication",
+        "This request needs a more recent authentication of the person.",
+    )
+    IDENTITY_MISSING = (
+        "identity_missing",
+        Step.AUTHORIZATION,
+        403,
+        None,
+        "The access token does not say who or for which organisation, as this request needs.",
+    )
+    CLIENT_REFUSED = (
+        "client_refused",
+        Step.AUTHORIZATION,
+        403,
+        None,
+        "The client that the access token was issued to may not make this request.",
+    )
+    ORGANISATION_REFUSED = (
+        "organisation_refused",
+        Step.AUTHORIZATION,
+        403,
+        None,
+        "The organisation that the access token speaks for may not make this request.",
+    )
+    RULE_UNMET = (
+        "rule_unmet",
+        Step.AUTHORIZATION,
+        403,
+        None,
+        "The access token does not meet a rule of this API for this request.",
     )
 
     # Not the caller's fault: nothing was decided about the token.
@@ -252,6 +335,13 @@ class Code(Enum):
         503,
         None,
         "The access token cannot be checked at the moment.",
+    )
+    REGISTER_UNAVAILABLE = (
+        "register_unavailable",
+        Step.REGISTER,
+        503,
+        None,
+        "A register that this API asks cannot be reached at the moment.",
     )
     INTERNAL_ERROR = (
         "internal_error",

@@ -35,6 +35,14 @@ from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer
 from portvakt.jose.header import Header
 from portvakt.jose.jws import parse, verify
 from portvakt.net.keys import KeySource
+from portvakt.registers.base import (
+    Answer,
+    Question,
+    Reason,
+    Register,
+    RegisterHealth,
+    Subject,
+)
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -130,6 +138,7 @@ def hostile() -> Iterator[tuple[Code, Guard, HttpRequest]]:
     yield Code.KEYS_UNAVAILABLE, guard_of(unavailable), with_canaries(token=token)
     broken = RuntimeError(f"kanari-of-a-source {token} {PID}")
     yield Code.INTERNAL_ERROR, guard_of(broken), with_canaries(token=token)
+    yield from hostile_identities()
     # Whatever an issuer may write where the guard says what it found.
     for name, value in {
         "aud": ["test-api", "kanari"], "exp": "kanari", "nbf": "kanari", "iat": PID, "scope": 17912099997,
@@ -143,6 +152,89 @@ def hostile() -> Iterator[tuple[Code, Guard, HttpRequest]]:
     }.items():  # fmt: skip
         request = with_canaries(token=honest.header(**{name: value}).signature(b"c" * 64).build())
         yield code_of(guard.check_blocking(request)), guard, request
+
+
+#: An issuer whose tokens speak of persons and organisations.
+HELSE: Final = FakeIssuer(profile="helseid-test", alg="ES256")
+LEVEL: Final = "helseid://claims/identity/security_level"
+SAID: Final[dict[str, Any]] = {
+    "client_id": "kanari-client",
+    "helseid://claims/identity/pid": PID,
+    "helseid://claims/client/client_name": "Kanari",
+    "team": "kanari-claim-value",
+}
+EVERYTHING: Final = ["security_level", "pid", "hpr_number", "organisation"]
+
+
+class Denying(Register):
+    """A register that says no, or nothing."""
+
+    name = "people"
+    subjects = frozenset({Subject.PID})
+
+    def __init__(self, *, up: bool) -> None:
+        self._up = up
+
+    def current(self, question: Question) -> Answer | None:
+        return Answer(known=False, reason=Reason.UNKNOWN) if self._up else None
+
+    async def fetch(self, question: Question) -> Answer:
+        raise OSError(f"kanari-of-a-register {question.value}")
+
+    def health(self) -> RegisterHealth:
+        return RegisterHealth(name=self.name, source="here")
+
+
+def hostile_identities() -> Iterator[tuple[Code, Guard, HttpRequest]]:
+    """Yield a request for every code that is about persons and organisations."""
+    yield case(Code.NOT_ACCESS_TOKEN, claims={"nonce": "kanari"}, header={"typ": "JWT"})
+    yield case(Code.IDENTITY_MALFORMED, claims={"helseid://claims/identity/pid": f"{PID}0"})
+    yield case(Code.IDENTITY_REFUSED, person_kinds=["fodselsnummer"])
+    yield case(Code.BINDING_REQUIRED, sensitivity="high")
+    yield case(Code.LIFETIME_TOO_SENSITIVE, claims={"exp": NOW + 7200}, low=True)
+    yield case(Code.LEVEL_TOO_LOW, claims={LEVEL: "3"}, security_level=4)
+    yield case(Code.AUTHENTICATION_TOO_OLD, claims={"auth_time": 0}, max_authentication_age="1h")
+    yield case(
+        Code.IDENTITY_MISSING, without=["helseid://claims/hpr/hpr_number"], require=["hpr_number"]
+    )
+    yield case(Code.CLIENT_REFUSED, clients=["another-client"])
+    yield case(Code.ORGANISATION_REFUSED, organisations=["999977774"])
+    yield case(Code.RULE_UNMET, claims_={"claim": "team", "equals": "another"})
+    yield case(Code.REGISTER_DENIED, register=Denying(up=True))
+    yield case(Code.REGISTER_UNAVAILABLE, register=Denying(up=False))
+
+
+def case(
+    code: Code,
+    *,
+    claims: dict[str, Any] | None = None,
+    header: dict[str, Any] | None = None,
+    without: list[str] | None = None,
+    claims_: dict[str, Any] | None = None,
+    register: Register | None = None,
+    person_kinds: list[str] | None = None,
+    low: bool = False,
+    **demands: Any,
+) -> tuple[Code, Guard, HttpRequest]:
+    """Return a guard whose one route demands something, and a request that does not meet it."""
+    required = set(demands.get("require", ()))
+    level = [] if "security_level" in demands else ["security_level"]
+    ignore = [*level, *(one for one in EVERYTHING[1:] if one not in required)]
+    route: dict[str, Any] = {"path": "/me/{pid}", "ignore": ignore, **demands}
+    if claims_ is not None:
+        route["claims"] = [claims_]
+    if register is not None:
+        route["registers"] = [register.name]
+    config = HELSE.config(route=[route, {"path": "/x", "sensitivity": "low", "ignore": EVERYTHING}])
+    if low:
+        config["issuer"][0].pop("max_lifetime", None)
+    if person_kinds is not None:
+        config["issuer"][0]["person_kinds"] = person_kinds
+    registers = () if register is None else (register,)
+    guard = Guard.from_config(config, clock=HELSE.clock, registers=registers)
+    token = HELSE.token(claims={**SAID, **(claims or {})}, header=header, without=without or ())
+    request = HELSE.request(token, url=f"{PATH}?q={QUERY}", headers=HEADERS)
+    return code, guard, request
 
 
 def code_of(decision: Decision) -> Code:

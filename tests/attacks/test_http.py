@@ -379,6 +379,8 @@ def test_status_and_error_are_those_of_rfc_6750() -> None:
             assert code.status == 401
         elif code.error == "insufficient_scope":
             assert code.status == 403
+        elif code.error == "insufficient_user_authentication":  # RFC 9470 section 3
+            assert code.status == 401
         else:
             assert code.error is None
         if Step.FORM <= code.step <= Step.CONFIRMATION:

@@ -43,8 +43,14 @@ def test_an_id_token_is_no_access_token() -> None:
         )
     untyped = honest.claims(**ID_TOKEN).without_header("typ").build()
     assert code_of(judge(untyped)) is Code.TYPE_REFUSED
-    # Where the type does not tell, the rest does: for whom it is, and what it lacks.
-    assert code_of(judge(untyped, LEGACY)) is Code.AUDIENCE_WRONG
+    # Where the type does not tell, the rest does: what only an ID token has, for whom it is, and
+    # what it lacks.
+    assert code_of(judge(untyped, LEGACY)) is Code.NOT_ACCESS_TOKEN
+    for only in ("nonce", "at_hash"):
+        for_us = honest.claims(**{only: "x"}).without_header("typ").build()
+        assert code_of(judge(for_us, LEGACY)) is Code.NOT_ACCESS_TOKEN
+    for_another = honest.claims(aud="client").without_header("typ").build()
+    assert code_of(judge(for_another, LEGACY)) is Code.AUDIENCE_WRONG
     assert code_of(judge(honest.claims(**ID_TOKEN).build())) is Code.AUDIENCE_WRONG
     for missing in ("client_id", "jti"):
         stripped = honest.without(missing).without_header("typ").build()
@@ -91,8 +97,8 @@ UNTYPED: Final[dict[str, tuple[dict[str, Any], Code]]] = {
     "software statement": ({"aud": None, "software_id": "s"}, Code.AUDIENCE_MISSING),
     "client assertion": ({"aud": "https://issuer.test/token"}, Code.AUDIENCE_WRONG),
     "userinfo": ({"aud": "client", "email": "a@example.test"}, Code.AUDIENCE_WRONG),
-    "logout token": ({"aud": "client", "events": {}, "sid": "s"}, Code.AUDIENCE_WRONG),
-    "security event": ({"exp": "never", "events": {}}, Code.EXPIRY_MALFORMED),
+    "logout token": ({"aud": "client", "events": {}, "sid": "s"}, Code.NOT_ACCESS_TOKEN),
+    "security event": ({"exp": "never", "events": {}}, Code.NOT_ACCESS_TOKEN),
 }
 
 

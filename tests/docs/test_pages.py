@@ -42,6 +42,7 @@ def policy_file() -> Iterator[str]:
         ("api", "[api]"),
         ("issuer", "[[issuer]]"),
         ("route", "[[route]]"),
+        ("register", "[[register]]"),
         ("network", "[network]"),
     ):
         table = schema["properties"][name]
@@ -122,7 +123,7 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
     written = re.findall(r"^\| `(portvakt [a-z ]+?)(?: [A-Z]+)?` \|", text, re.MULTILINE)
     assert sorted(written) == sorted(commands)
     options = {option for found in commands.values() for option in found}
-    assert set(re.findall(r"`(--[a-z]+)", text)) - {"--help"} == options
+    assert set(re.findall(r"`(--[a-z-]+)", text)) - {"--help"} == options
 
 
 def walk(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:

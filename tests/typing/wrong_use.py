@@ -15,6 +15,7 @@ from portvakt.policy.requirement import authorize
 
 if TYPE_CHECKING:
     from portvakt.guard.steps import Candidate
+    from portvakt.http.request import HttpRequest
     from portvakt.jose.jwk import Jwk
     from portvakt.jose.jwk_set import JwkSet
     from portvakt.jose.jws import UnverifiedJws
@@ -24,12 +25,16 @@ def unverified_is_not_verified(jws: UnverifiedJws, issuer: TrustedIssuer) -> Acc
     return check_claims(jws, issuer, 0.0)  # type: ignore[arg-type]
 
 
-def verified_is_not_an_access_token(jws: VerifiedJws, requirement: Requirement) -> None:
-    authorize(jws, requirement)  # type: ignore[arg-type]
+def verified_is_not_an_access_token(
+    jws: VerifiedJws, requirement: Requirement, request: HttpRequest
+) -> None:
+    authorize(jws, requirement, request, {}, 0.0)  # type: ignore[arg-type]
 
 
-def a_candidate_is_not_an_access_token(candidate: Candidate, requirement: Requirement) -> None:
-    authorize(candidate, requirement)  # type: ignore[arg-type]
+def a_candidate_is_not_an_access_token(
+    candidate: Candidate, requirement: Requirement, request: HttpRequest
+) -> None:
+    authorize(candidate, requirement, request, {}, 0.0)  # type: ignore[arg-type]
 
 
 def a_key_set_is_not_the_one_key(jws: UnverifiedJws, keys: JwkSet) -> VerifiedJws:

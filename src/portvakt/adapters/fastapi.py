@@ -15,7 +15,8 @@
 
 from collections.abc import Callable, Coroutine, Iterable
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, Final, Unpack
+from urllib.parse import quote
 
 from portvakt.adapters.asgi import (
     KEY,
@@ -31,6 +32,7 @@ from portvakt.guard import (
     AccessToken,
     ConfigurationError,
     Decision,
+    Demands,
     Guard,
     HttpRequest,
     Problem,
@@ -112,8 +114,8 @@ class FastAPIGuard(Guard):
         app.add_exception_handler(NotAdmitted, _render)
         _document_refusals(app)
 
-    def requires(self, scopes: Iterable[str] = ()) -> Demand:
-        """Return a dependency that demands scopes and gives the access token.
+    def requires(self, scopes: Iterable[str] = (), **demands: Unpack[Demands]) -> Demand:
+        """Return a dependency that demands scopes and more, and gives the access token.
 
         For HTTP and WebSocket endpoints, routers and applications: ``Depends(guard.requires())``.
         What the policy demands is demanded as well, and so are the scopes of FastAPI's
@@ -122,11 +124,15 @@ class FastAPIGuard(Guard):
 
         Parameters:
             scopes: all of them are needed; none means that any valid token will do.
+            demands: whatever else :meth:`~portvakt.Requirement.of` takes, as ``security_level=4``
+                or ``matches_request={"pid": "path.pid"}``.
 
         Raises:
-            ConfigurationError: if a scope is not one word.
+            ConfigurationError: if a scope is not one word, or a demand could never be met.
         """
-        requirement = Requirement.of(scopes)
+        requirement = Requirement.of(scopes, **demands)
+        if self.registers is None and requirement.registers:
+            raise ConfigurationError("a demand names registers, and the policy has none")
 
         async def access_token(
             connection: HTTPConnection,
@@ -147,13 +153,15 @@ class FastAPIGuard(Guard):
         judgement = judgement_of(connection.scope)
         if judgement.guard is not self:
             raise ConfigurationError("requires() and protect() are of two different guards")
-        if judgement.decision.token is None:
+        request = _routed(judgement.request, connection)
+        if judgement.decision.token is None or requirement.registers:
             # Public by its path, and yet the endpoint demands a token: the stricter of them holds.
-            decision = await self.check(judgement.request, requirement)
+            # And registers have to be waited for.
+            decision = await self.check(request, requirement)
             if decision.admitted:
                 connection.scope[KEY] = judgement._replace(decision=decision)
         else:
-            decision = self.require(judgement.request, judgement.decision, requirement)
+            decision = self.require(request, judgement.decision, requirement)
         if decision.response is not None:
             raise NotAdmitted(decision.response)
         if decision.token is None:
@@ -179,6 +187,21 @@ class FastAPIGuard(Guard):
                 "policy with its scopes, or with public = true if everyone may use it",
             )
             raise ConfigurationError([*inspection.problems, advice])
+
+
+def _routed(request: HttpRequest, connection: HTTPConnection) -> HttpRequest:
+    """Return the request with what FastAPI found in its path, encoded anew."""
+    if not connection.path_params:
+        return request
+    return HttpRequest(
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        peer=request.peer,
+        path_parameters=tuple(
+            (name, quote(str(value), safe="")) for name, value in connection.path_params.items()
+        ),
+    )
 
 
 class _FastAPIMiddleware(GuardMiddleware):

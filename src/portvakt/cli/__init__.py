@@ -13,7 +13,7 @@ except ModuleNotFoundError:
     sys.stderr.write("The command line needs more packages: pip install 'portvakt[cli]'\n")
     raise SystemExit(2) from None
 
-from portvakt.cli import check, config, demo, keys
+from portvakt.cli import check, config, demo, keys, profile, registers
 from portvakt.cli.discreet import DiscreetGroup
 
 __all__ = ["app", "main"]
@@ -54,6 +54,8 @@ def _portvakt(
 app.command("check", help=check.HELP)(check.check)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(profile.app, name="profile")
+app.add_typer(registers.app, name="registers")
 app.command("demo")(demo.demo)
 
 

@@ -11,6 +11,7 @@ from portvakt.cli.discreet import discreet
 from portvakt.config.duration import write_duration
 from portvakt.config.json_schema import json_schema
 from portvakt.errors import ConfigurationError
+from portvakt.explain.demands import demands
 from portvakt.guard.guard import Guard
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import Route
@@ -84,12 +85,10 @@ def _issuer(guard: Guard, issuer: TrustedIssuer) -> Iterator[str]:
 def _route(rule: Route) -> str:
     methods = ",".join(sorted(rule.methods)) if rule.methods is not None else "any method"
     if rule.public:
-        demand = "public: no token"
-    elif rule.requirement.scopes:
-        demand = f"scopes {', '.join(sorted(rule.requirement.scopes))}"
-    else:
-        demand = "any valid token"
-    return f"{methods} {rule.path}: {demand}"
+        return f"{methods} {rule.path}: public: no token"
+    scopes = sorted(rule.requirement.scopes)
+    demand = [f"scopes {', '.join(scopes)}"] if scopes else ["any valid token"]
+    return f"{methods} {rule.path}: {'; '.join([*demand, *demands(rule.requirement)])}"
 
 
 def shown(line: str) -> str:

@@ -1,7 +1,6 @@
 """Configuration → TrustedIssuer, keys, Routes. Opens no socket."""
 
 import logging
-import re
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
@@ -10,26 +9,25 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from portvakt.config.issuer_keys import check_network, read_keys
+from portvakt.config.issuers import settle, trust, words
 from portvakt.config.load import Draft
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
-from portvakt.config.schema import ApiTable, IssuerTable, NetworkTable, RouteTable
-from portvakt.errors import ConfigurationError, said_of
+from portvakt.config.register_schema import RegisterTable
+from portvakt.config.registers import check_registers
+from portvakt.config.requirements import Demands
+from portvakt.config.route_schema import RouteTable
+from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS
-from portvakt.jose.header import media_type
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.policy.issuer import TrustedIssuer
-from portvakt.policy.requirement import Requirement
 from portvakt.policy.routes import Route, Routes
+from portvakt.policy.sensitivity import LONGEST_LIFETIME, Sensitivity
 
 __all__ = ["Policy", "compile_policy"]
 
 _log: Final = logging.getLogger("portvakt.config")
-
-#: RFC 6838 section 4.2. A parameter or a wildcard would never equal what a token says.
-_MEDIA_TYPE: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*)?"
-)
 
 
 class Policy(Struct, frozen=True):
@@ -41,8 +39,10 @@ class Policy(Struct, frozen=True):
         published: where the others publish theirs, by ``issuer``.
         routes: which rule is for which request.
         realm: the name of the API.
+        disclose: whether a refusal names what is demanded.
         network: how issuers are reached.
-        directory: where the files that *network* names are looked for.
+        registers: who is asked whether it is true.
+        directory: where the files that these name are looked for.
     """
 
     issuers: tuple[TrustedIssuer, ...]
@@ -50,15 +50,21 @@ class Policy(Struct, frozen=True):
     published: dict[str, IssuerTable]
     routes: Routes
     realm: str
+    disclose: bool
     network: NetworkTable
+    registers: tuple[RegisterTable, ...]
     directory: Path
 
 
-def compile_policy(draft: Draft) -> Policy:
+def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Policy:
     """Compile a policy, or say everything that is wrong with it.
 
     Keys that are not used, keys that two issuers share, and algorithms that no key is for, are
     warnings in the log of ``portvakt.config``.
+
+    Parameters:
+        draft: the policy as it was read.
+        registers: the names of registers that it may use and does not describe.
 
     Raises:
         ConfigurationError: with what was wrong with the draft, and with what the policy itself
@@ -71,13 +77,21 @@ def compile_policy(draft: Draft) -> Policy:
     # (2) Each issuer, with its keys.
     if not configuration.issuer:
         problems.add("issuer", "must list at least one: without any, no token could be accepted")
-    _check_each_once(configuration.issuer, problems)
     issuers: list[TrustedIssuer] = []
     sets: dict[str, JwkSet] = {}
     published: dict[str, IssuerTable] = {}
-    for index, table in enumerate(configuration.issuer):
+    carried: set[str] = set()
+    longest = _longest(configuration)
+    settled = [
+        settle(table, draft.directory, below("issuer", index), problems)
+        for index, table in enumerate(configuration.issuer)
+    ]
+    _check_each_once([table for table, _ in settled], problems)
+    for index, (table, profile) in enumerate(settled):
         place = below("issuer", index)
-        trusted = _issuer(table, configuration.api, place, problems)
+        trusted = trust(table, profile, configuration.api, longest, place, problems)
+        if trusted is not None and trusted.identity is not None:
+            carried |= trusted.identity.carried
         keys = read_keys(table, draft.directory, place, problems)
         if trusted is not None and keys is not None:
             issuers.append(trusted)
@@ -87,7 +101,9 @@ def compile_policy(draft: Draft) -> Policy:
                 published[trusted.issuer] = keys
     check_network(configuration.network, draft.directory, problems)
     # (3) The routes.
-    routes = _routes(configuration.route, configuration.api, problems)
+    known = registers | check_registers(configuration.register, problems)
+    demands = Demands(configuration.api, frozenset(carried), known, problems)
+    routes = _routes(configuration.route, demands, problems)
     # (4) All of it is right, or there is no policy.
     problems.check()
     for issuer in issuers:
@@ -99,7 +115,9 @@ def compile_policy(draft: Draft) -> Policy:
         published,
         routes,
         configuration.api.audience,
+        configuration.api.disclose,
         configuration.network,
+        configuration.register,
         draft.directory,
     )
 
@@ -118,7 +136,7 @@ def _check_api(api: ApiTable, problems: Problems) -> None:
 
 
 def _check_each_once(tables: Iterable[IssuerTable], problems: Problems) -> None:
-    first: dict[str, int] = {}
+    first: dict[object, int] = {}
     for index, table in enumerate(tables):
         earlier = first.setdefault(table.issuer, index)
         if earlier != index:
@@ -126,51 +144,6 @@ def _check_each_once(tables: Iterable[IssuerTable], problems: Problems) -> None:
                 f"issuer[{index}].issuer",
                 f"is stated by issuer[{earlier}]: one table for each issuer",
             )
-
-
-def _issuer(
-    table: IssuerTable, api: ApiTable, place: str, problems: Problems
-) -> TrustedIssuer | None:
-    for index, name in enumerate(table.typ):
-        if name and not _MEDIA_TYPE.fullmatch(name):
-            what = said_of(name, "is not a media type without parameters")
-            problems.add(f"{place}.typ[{index}]", what)
-    try:
-        return TrustedIssuer(
-            issuer=table.issuer,
-            audience=api.audience if table.audience is UNSET else table.audience,
-            algorithms=frozenset(_words(table.algorithms, f"{place}.algorithms", problems)),
-            types=frozenset(map(media_type, _words(table.typ, f"{place}.typ", problems))),
-            other_audiences=frozenset(
-                _words(table.other_audiences, f"{place}.other_audiences", problems)
-            ),
-            required_claims=frozenset(
-                _words(table.required_claims, f"{place}.required_claims", problems)
-            ),
-            leeway=table.leeway,
-            max_lifetime=table.max_lifetime,
-            max_age_ahead=table.max_age_ahead,
-        )
-    except ConfigurationError as error:
-        if table.audience is UNSET:
-            problems.void(f"{place}.audience")  # It was judged at [api], where it stands.
-        problems.extend(place, error)
-        return None
-
-
-def _words(values: Iterable[str], place: str, problems: Problems) -> tuple[str, ...]:
-    """Return the words of a list; an empty one is a mistake, never a word."""
-    words = []
-    empty = 0
-    for index, value in enumerate(values):
-        if value:
-            words.append(value)
-        else:
-            empty += 1
-            problems.add(below(place, index), "is empty")
-    if empty and not words:
-        problems.void(place)  # That nothing is left needs no saying.
-    return tuple(words)
 
 
 def _warn(issuer: TrustedIssuer, keys: JwkSet | None, published: IssuerTable | None) -> None:
@@ -209,40 +182,34 @@ def _warn_of_shared_keys(sets: dict[str, JwkSet], published: dict[str, IssuerTab
             )
 
 
-def _routes(tables: Iterable[RouteTable], api: ApiTable, problems: Problems) -> Routes:
-    everywhere = _scopes(api.scopes, "api.scopes", problems)
+def _routes(tables: Iterable[RouteTable], demands: Demands, problems: Problems) -> Routes:
     rules = []
     for index, table in enumerate(tables):
         place = f"route[{index}]"
-        scopes = _scopes(table.scopes, f"{place}.scopes", problems)
         methods = table.methods
         rules.append(
             Route(
                 path=table.path,
                 methods=None
                 if methods is UNSET
-                else frozenset(_words(methods, f"{place}.methods", problems)),
+                else frozenset(words(methods, f"{place}.methods", problems)),
                 public=table.public,
-                # A public route demands nothing of a token; with scopes of its own it is refused.
-                requirement=Requirement.of(scopes if table.public else everywhere + scopes),
+                requirement=demands.of(table, place),
             )
         )
+    everywhere = demands.everywhere(alone=not rules)
     try:
-        return Routes(rules, Requirement.of(everywhere))
+        return Routes(rules, everywhere)
     except ConfigurationError as error:
         problems.extend("", error)
         return Routes()
 
 
-def _scopes(values: Iterable[str], place: str, problems: Problems) -> tuple[str, ...]:
-    """Return the scopes that are words of RFC 6749, and note the others."""
-    sound = []
-    for index, value in enumerate(values):
-        try:
-            Requirement.of([value])
-        except ConfigurationError as error:
-            for problem in error.problems:
-                problems.add(below(place, index), problem.message)
-        else:
-            sound.append(value)
-    return tuple(sound)
+def _longest(configuration: Configuration) -> float:
+    """Return the most seconds that a token may live by the sensitivity of any route."""
+    names = {configuration.api.sensitivity}
+    for route in configuration.route:
+        if not route.public and route.sensitivity is not UNSET:
+            names.add(route.sensitivity)
+    known = [one.max_lifetime for one in Sensitivity if one.value in names]
+    return max(known, default=LONGEST_LIFETIME)

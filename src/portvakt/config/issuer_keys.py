@@ -56,6 +56,8 @@ def read_keys(
     Returns:
         the keys; the table itself if they are to be fetched; None if a problem was noted.
     """
+    # Settled: neither is unset.
+    algorithms: tuple[str, ...] = () if table.algorithms is UNSET else table.algorithms
     stated = [name for name in KEY_SOURCES if getattr(table, name) is not UNSET]
     if len(stated) > 1:
         problems.add(f"{place}.{stated[0]}", f"stands beside {stated[1]}: keep one of them")
@@ -70,10 +72,10 @@ def read_keys(
     try:
         if table.jwks is not UNSET:
             place = f"{place}.jwks"
-            keys = JwkSet.from_object(table.jwks, table.algorithms)
+            keys = JwkSet.from_object(table.jwks, algorithms)
         else:
             place = f"{place}.jwks_file"
-            keys = JwkSet.from_json(_read(directory / str(table.jwks_file)), table.algorithms)
+            keys = JwkSet.from_json(_read(directory / str(table.jwks_file)), algorithms)
     except OSError as error:
         problems.add(place, f"cannot be read: {error.strerror}")
     except MalformedKeySet as flaw:
@@ -81,7 +83,7 @@ def read_keys(
     except ValueError:
         problems.add(place, "cannot be read: the name holds a null character")
     else:
-        _check_keys(keys, table.algorithms, place, problems)
+        _check_keys(keys, algorithms, place, problems)
         return keys
     return None
 
@@ -125,8 +127,9 @@ def _flaws_of_urls(table: IssuerTable) -> Iterator[tuple[str, str]]:
     # A name that is missing is a mistake of its own.
     if table.issuer and all(url is UNSET for url in stated.values()):
         # The metadata is looked for at the issuer's own name.
-        flaw = _flaw_of_url(table.issuer, table)
-        if flaw is None and "?" in table.issuer:
+        issuer = str(table.issuer)
+        flaw = _flaw_of_url(issuer, table)
+        if flaw is None and "?" in issuer:
             flaw = "the URL has a query"
         if flaw is not None:
             what = "has no keys: state jwks_uri, or else jwks_file or jwks"
@@ -166,6 +169,8 @@ def check_network(network: NetworkTable, directory: Path, problems: Problems) ->
     """
     if not 0 < network.timeout <= MAX_TIMEOUT:
         problems.add("network.timeout", 'must be more than nothing and at most "30s"')
+    if not 0 < network.register_deadline <= MAX_TIMEOUT:
+        problems.add("network.register_deadline", 'must be more than nothing and at most "30s"')
     if network.ca_file is not UNSET:
         try:
             found = _read(directory / network.ca_file)

@@ -40,4 +40,5 @@ def _write_as_text(setting: dict[str, Any]) -> None:
     if setting.get("type") == "number":
         setting["type"] = "string"
         setting["pattern"] = DURATION
-        setting["default"] = write_duration(setting["default"])
+        if "default" in setting:
+            setting["default"] = write_duration(setting["default"])

@@ -8,24 +8,29 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from portvakt.config.register_schema import RegisterTable
+from portvakt.config.route_schema import (
+    IdentityName,
+    IgnoredName,
+    Level,
+    RouteTable,
+    Scope,
+    SensitivityName,
+)
 from portvakt.jose.algorithms import ALGORITHMS
 
-__all__ = ["KEY_SOURCES", "ApiTable", "Configuration", "IssuerTable", "NetworkTable", "RouteTable"]
+__all__ = ["KEY_SOURCES", "ApiTable", "Configuration", "IssuerTable", "NetworkTable"]
 
 #: The settings that say where an issuer's keys are: one of them, or none for its metadata.
 KEY_SOURCES: Final = ("jwks", "jwks_file", "jwks_uri", "metadata_uri")
 
 _VISIBLE: Final = r"^[!#-\[\]-~]{1,256}$"
-_SCOPE: Final = r"^[!#-\[\]-~]+$"
 _NOT_ANY: Final = {"not": {"enum": ["*", "unspecified"]}}
 
 #: The name of one API, as it stands in ``aud``.
 _Audience = Annotated[str, Meta(pattern=_VISIBLE, extra_json_schema=_NOT_ANY)]
 _Algorithm = Annotated[str, Meta(extra_json_schema={"enum": list(ALGORITHMS)})]
-_Scope = Annotated[str, Meta(pattern=_SCOPE)]
 _Text = Annotated[str, Meta(min_length=1)]
-_Method = Annotated[str, Meta(pattern="^[A-Z]+(-[A-Z]+)*$")]
-_Methods = Annotated[tuple[_Method, ...], Meta(min_length=1)]
 
 #: A number of seconds; in the file, text like ``5s``. The file has no other numbers.
 _Duration = float
@@ -51,26 +56,64 @@ class ApiTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ]
     scopes: Annotated[
-        tuple[_Scope, ...],
+        tuple[Scope, ...],
         Meta(description="Scopes that every token must have, on every route that is not public."),
     ] = ()
+    sensitivity: Annotated[
+        SensitivityName,
+        Meta(
+            description="How sensitive the data is: low (a token may live 24h), normal (60m), high "
+            "(60m, and only sender-constrained or reference tokens). A route may state its own."
+        ),
+    ] = "normal"
+    security_level: Annotated[
+        Level | UnsetType,
+        Meta(description="The lowest security level that will do, on every route. 0 demands none."),
+    ] = UNSET
+    require: Annotated[
+        tuple[IdentityName, ...],
+        Meta(
+            description="What every token must say, on every route: pid, hpr_number, organisation, "
+            "organisation_child, supplier. Of the caller: a clinician, not a patient."
+        ),
+    ] = ()
+    ignore: Annotated[
+        tuple[IgnoredName, ...],
+        Meta(
+            description="What the issuer's tokens may say and no route needs: security_level, pid, "
+            "hpr_number, organisation."
+        ),
+    ] = ()
+    disclose: Annotated[
+        bool,
+        Meta(
+            description="Whether a refusal names the scope, the level or the age that is demanded, "
+            "so that a client can ask for it."
+        ),
+    ] = True
 
 
 class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One issuer whose tokens are accepted, and on which conditions."""
 
-    issuer: Annotated[
-        str,
-        Meta(description="The exact value of iss, compared as text.", pattern=_VISIBLE),
-    ]
-    algorithms: Annotated[
-        tuple[_Algorithm, ...],
+    profile: Annotated[
+        _Text | UnsetType,
         Meta(
-            description="The signature algorithms that are allowed. There is no 'none', and no "
-            "algorithm with a shared secret.",
-            min_length=1,
+            description="What is known of this issuer, by name (portvakt profile list), or a TOML "
+            "file of your own, relative to this one. Every setting here overrides it."
         ),
-    ]
+    ] = UNSET
+    issuer: Annotated[
+        Annotated[str, Meta(pattern=_VISIBLE)] | UnsetType,
+        Meta(description="The exact value of iss, as text. Needed unless the profile has it."),
+    ] = UNSET
+    algorithms: Annotated[
+        Annotated[tuple[_Algorithm, ...], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="The signature algorithms that are allowed; needed without a profile. "
+            "There is no 'none', and no algorithm with a shared secret."
+        ),
+    ] = UNSET
     jwks_file: Annotated[
         _Text | UnsetType,
         Meta(
@@ -103,6 +146,17 @@ class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "beside its own."
         ),
     ] = ()
+    person_kinds: Annotated[
+        tuple[_Text, ...] | UnsetType,
+        Meta(
+            description="The kinds of person numbers that are accepted, where the profile says "
+            "which claim has them: fodselsnummer, d-number, fh-number, tenor-synthetic and others."
+        ),
+    ] = UNSET
+    strict_check_digits: Annotated[
+        bool | UnsetType,
+        Meta(description="Whether numbers of persons and organisations need right check digits."),
+    ] = UNSET
     pin: Annotated[
         tuple[Annotated[str, Meta(pattern=THUMBPRINT)], ...],
         Meta(
@@ -132,33 +186,41 @@ class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ),
     ] = 86400.0
     typ: Annotated[
-        tuple[_Text, ...],
+        Annotated[tuple[_Text, ...], Meta(min_length=1)] | UnsetType,
         Meta(
             description="The values of typ that are allowed in the token's header; 'absent' stands "
-            "for a token without one.",
-            min_length=1,
+            'for a token without one. Without a profile ["at+jwt"].'
         ),
-    ] = ("at+jwt",)
+    ] = UNSET
     audience: Annotated[
         _Audience | UnsetType,
         Meta(description="What this issuer calls this API in aud, if not what [api] says."),
     ] = UNSET
     other_audiences: Annotated[
-        tuple[_Audience, ...],
+        tuple[_Audience, ...] | UnsetType,
         Meta(description="Names of other APIs that may stand in aud beside this one's."),
-    ] = ()
+    ] = UNSET
     required_claims: Annotated[
-        tuple[_Text, ...],
-        Meta(description="Claims that must be there, beside iss, aud, exp and iat."),
-    ] = ("sub", "client_id", "jti")
+        tuple[_Text, ...] | UnsetType,
+        Meta(
+            description="Claims that must be there, beside iss, aud, exp and iat. Without a "
+            'profile ["sub", "client_id", "jti"].'
+        ),
+    ] = UNSET
     leeway: Annotated[
-        _Duration,
-        Meta(description="How much the issuer's clock and ours may differ, at most 300s."),
-    ] = 5.0
+        _Duration | UnsetType,
+        Meta(
+            description="How much the issuer's clock and ours may differ, at most 300s. Without a "
+            "profile 5s."
+        ),
+    ] = UNSET
     max_lifetime: Annotated[
-        _Duration,
-        Meta(description="The longest time between iat and exp; a longer-lived token is refused."),
-    ] = 3600.0
+        _Duration | UnsetType,
+        Meta(
+            description="The longest time between iat and exp that this issuer's tokens may have, "
+            "whatever the sensitivity of the data; without it, the sensitivity decides."
+        ),
+    ] = UNSET
     max_age_ahead: Annotated[
         _Duration,
         Meta(description="How far ahead of our clock iat may lie, at most 300s."),
@@ -168,34 +230,9 @@ class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Show whose table it is, and no key."""
         return f"IssuerTable(issuer={self.issuer!r})"
 
-    def __rich_repr__(self) -> list[tuple[str, str]]:
+    def __rich_repr__(self) -> list[tuple[str, object]]:
         """Show to rich what repr shows."""
         return [("issuer", self.issuer)]
-
-
-class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rule: which requests it is for, and what it demands of them."""
-
-    path: Annotated[
-        str,
-        Meta(
-            description="An exact path, or a template: {name} takes one segment, {name:path} the "
-            "rest of the path.",
-            pattern="^/",
-        ),
-    ]
-    methods: Annotated[
-        _Methods | UnsetType,
-        Meta(description="The methods it is for; every method if left out."),
-    ] = UNSET
-    scopes: Annotated[
-        tuple[_Scope, ...],
-        Meta(description="Scopes that a token must have, all of them, on top of those of [api]."),
-    ] = ()
-    public: Annotated[
-        bool,
-        Meta(description="Whether it admits everyone, without a token."),
-    ] = False
 
 
 class NetworkTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +256,10 @@ class NetworkTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "machine. It decides which addresses their names lead to."
         ),
     ] = UNSET
+    register_deadline: Annotated[
+        _Duration,
+        Meta(description="The longest that a request waits for all its registers, at most 30s."),
+    ] = 2.0
     cache_dir: Annotated[
         _Text | UnsetType,
         Meta(
@@ -255,3 +296,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         NetworkTable,
         Meta(description="How issuers are reached whose keys are fetched."),
     ] = NetworkTable()
+    register: Annotated[
+        tuple[RegisterTable, ...],
+        Meta(description="The registers that routes can ask, each by its name."),
+    ] = ()

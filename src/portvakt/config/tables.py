@@ -35,7 +35,9 @@ def read_configuration(tables: Mapping[str, Any], problems: Problems) -> Configu
     return configuration
 
 
-def _read(kind: inspect.Type, value: object, place: str, problems: Problems) -> Any:
+def _read(  # noqa: PLR0911, PLR0912  one case for each kind of value
+    kind: inspect.Type, value: object, place: str, problems: Problems
+) -> Any:
     """Read one value of a kind, or note a problem and return a stand-in."""
     match kind:
         case inspect.Metadata(type=inner):
@@ -46,8 +48,17 @@ def _read(kind: inspect.Type, value: object, place: str, problems: Problems) -> 
             return _list(item, value, place, problems)
         case inspect.FloatType():
             return _duration(value, place, problems)
-        case inspect.DictType():
+        case inspect.DictType(value_type=inspect.AnyType()):
             return _key_set(value, place, problems)
+        case inspect.DictType(value_type=inner):
+            return _mapping(inner, value, place, problems)
+        case inspect.UnionType(types=kinds):
+            return _one_of(kinds, value, place, problems)
+        case inspect.IntType():
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            problems.void(place, f"must be a whole number, not {_form(value)}")
+            return 0
         case inspect.BoolType():
             if isinstance(value, bool):
                 return value
@@ -116,6 +127,30 @@ def _list(item: inspect.Type, value: object, place: str, problems: Problems) -> 
     return tuple(_read(item, one, below(place, index), problems) for index, one in enumerate(value))
 
 
+def _mapping(item: inspect.Type, value: object, place: str, problems: Problems) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        problems.void(place, f"must be a table, not {_form(value)}")
+        return {}
+    return {
+        str(name): _read(item, one, below(place, str(name)), problems)
+        for name, one in value.items()
+    }
+
+
+def _one_of(kinds: tuple[inspect.Type, ...], value: object, place: str, problems: Problems) -> Any:
+    """Read a value that may have one of several forms: text, a number, true or false, a list."""
+    forms: dict[str, inspect.Type] = {}
+    for kind in kinds:
+        form = _FORM_OF_KIND[type(kind)]
+        forms[form] = kind
+    form = _form(value)
+    if form not in forms:
+        problems.void(place, f"must be {' or '.join(forms)}, not {form}")
+        return next(iter(value for kind, value in _EMPTY.items() if kind in forms))
+    # A number is no duration here: there is text for that.
+    return value if form == "a number" else _read(forms[form], value, place, problems)
+
+
 def _duration(value: object, place: str, problems: Problems) -> float:
     forms = 'write it as "500ms", "5s", "60m" or "24h"'
     if not isinstance(value, str):
@@ -142,6 +177,21 @@ def _key_set(value: object, place: str, problems: Problems) -> dict[str, Any]:
         problems.void(place, "must be a JWK set of text, numbers, lists and tables only")
     return {}
 
+
+#: The forms that a union may have, in the words of :func:`_form`; and what stands in for each.
+_FORM_OF_KIND: Final[dict[type, str]] = {
+    inspect.StrType: "text",
+    inspect.IntType: "a number",
+    inspect.FloatType: "a number",
+    inspect.BoolType: "true or false",
+    inspect.VarTupleType: "a list",
+}
+_EMPTY: Final[dict[str, object]] = {
+    "text": "",
+    "a number": 0,
+    "true or false": False,
+    "a list": (),
+}
 
 _FORMS: Final = (
     (bool, "true or false"),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from portvakt.errors import Refused
+from portvakt.explain.demands import demands
 from portvakt.explain.shown import is_time, show, show_list, show_span, show_time, show_value
 from portvakt.explain.texts import Words
 from portvakt.guard.guard import Guard
@@ -262,20 +263,36 @@ def _confirmation(scene: Scene) -> Fact:
     return Fact(words.bound.format(names=names))
 
 
+def _identity(scene: Scene) -> Fact:
+    claims, issuer = scene.content.claims, scene.issuer
+    if claims is None or issuer is None or issuer.identity is None:
+        return Fact()
+    # The names only, but for the level: the values say who somebody is.
+    named = [name for name in issuer.identity.names if name in claims]
+    return Fact(show_list(named, scene.words) or None)
+
+
+def _register(scene: Scene) -> Fact:
+    route = scene.decision.route
+    names = () if route is None else route.requirement.registers
+    return Fact(None, show_list(names, scene.words) or None)
+
+
 def _authorization(scene: Scene) -> Fact:
     route, words = scene.decision.route, scene.words
     if route is None:
         return Fact()
     demanded = sorted(route.requirement.scopes)
+    other = list(demands(route.requirement))
     if not demanded:
-        return Fact(None, words.no_scope)
+        return Fact(None, "; ".join(other) or words.no_scope)
     granted = _scopes(scene) or ()
     held = [scope for scope in demanded if scope in granted]
     missing = [scope for scope in demanded if scope not in granted]
     found = [show_list(held, words)] if held else []
     if missing:
         found.append(words.missing.format(names=show_list(missing, words)))
-    return Fact("; ".join(found), show_list(demanded, words))
+    return Fact("; ".join(found), "; ".join([show_list(demanded, words), *other]))
 
 
 _FINDERS: Final[dict[Step, Callable[[Scene], Fact]]] = {
@@ -297,8 +314,10 @@ _FINDERS: Final[dict[Step, Callable[[Scene], Fact]]] = {
     Step.LIFETIME: _lifetime,
     Step.IDENTIFIERS: _identifiers,
     Step.SCOPE: _scope,
+    Step.IDENTITY: _identity,
     Step.CONFIRMATION: _confirmation,
     Step.AUTHORIZATION: _authorization,
+    Step.REGISTER: _register,
 }
 
 

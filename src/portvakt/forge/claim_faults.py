@@ -3,7 +3,16 @@
 from math import floor
 from typing import Final
 
-from portvakt.forge.fault import OTHER_API, Fault, Forgery, claims, required, without
+from portvakt.forge.fault import (
+    OTHER_API,
+    Fault,
+    Forgery,
+    claims,
+    named,
+    needed,
+    unnamed,
+    without,
+)
 from portvakt.forge.tokens import LIFETIME, TokenBuilder, lifetime
 from portvakt.refusal import Code
 
@@ -212,35 +221,51 @@ CLAIM_FAULTS: Final[tuple[Fault, ...]] = (
         "CLM-23",
         Code.CLAIM_MISSING,
         "It does not say whom it speaks for",
-        without("sub"),
-        required("sub"),
+        unnamed("subject_claim"),
+        needed("subject_claim"),
     ),
-    Fault("sub-number", "CLM-23", Code.CLAIM_MALFORMED, "sub is a number", claims(sub=1)),
-    Fault("sub-list", "CLM-23", Code.CLAIM_MALFORMED, "sub is a list", claims(sub=["a", "b"])),
+    Fault(
+        "sub-number", "CLM-23", Code.CLAIM_MALFORMED, "sub is a number", named("subject_claim", 1)
+    ),
+    Fault(
+        "sub-list",
+        "CLM-23",
+        Code.CLAIM_MALFORMED,
+        "sub is a list",
+        named("subject_claim", ["a", "b"]),
+    ),
     Fault(
         "client-id-missing",
         "CLM-25",
         Code.CLAIM_MISSING,
         "It does not say to which client it was issued",
-        without("client_id"),
-        required("client_id"),
+        unnamed("client_claim"),
+        needed("client_claim"),
     ),
     Fault(
         "jti-missing",
         "CLM-26",
         Code.CLAIM_MISSING,
         "It has no name by which it could be revoked",
-        without("jti"),
-        required("jti"),
+        unnamed("token_id_claim"),
+        needed("token_id_claim"),
     ),
-    Fault("jti-number", "CLM-26", Code.CLAIM_MALFORMED, "jti is a number", claims(jti=1)),
-    Fault("scope-number", "CLM-27", Code.SCOPE_MALFORMED, "scope is a number", claims(scope=1)),
+    Fault(
+        "jti-number", "CLM-26", Code.CLAIM_MALFORMED, "jti is a number", named("token_id_claim", 1)
+    ),
+    Fault(
+        "scope-number",
+        "CLM-27",
+        Code.SCOPE_MALFORMED,
+        "scope is a number",
+        named("scope_claims", 1),
+    ),
     Fault(
         "scope-spaces",
         "CLM-27",
         Code.SCOPE_MALFORMED,
         "scope has two spaces where there is one",
-        claims(scope="read  write"),
+        named("scope_claims", "read  write"),
     ),
     Fault(
         "cnf",

@@ -17,12 +17,16 @@ from portvakt.refusal import Code
 __all__ = [
     "OTHER_API",
     "Applies",
+    "Apply",
     "Fault",
     "Forgery",
+    "claim_of",
     "claims",
     "header",
-    "required",
+    "named",
+    "needed",
     "throwaway",
+    "unnamed",
     "without",
 ]
 
@@ -143,6 +147,22 @@ def header(**parameters: Any) -> Apply:
     return lambda token, _: token.header(**parameters).build()
 
 
-def required(name: str) -> Applies:
-    """Apply where the policy requires a claim."""
-    return lambda token, _: name in token.issuer.required_claims
+def named(setting: str, value: Any) -> Apply:
+    """Set a claim by what it is for, as ``subject_claim``: issuers call it differently."""
+    return lambda token, _: token.claims(**{claim_of(token, setting): value}).build()
+
+
+def unnamed(setting: str) -> Apply:
+    """Leave out a claim by what it is for."""
+    return lambda token, _: token.without(claim_of(token, setting)).build()
+
+
+def needed(setting: str) -> Applies:
+    """Apply where the policy requires a claim, by what it is for."""
+    return lambda token, _: claim_of(token, setting) in token.issuer.required_claims
+
+
+def claim_of(token: TokenBuilder, setting: str) -> str:
+    """Return what the issuer calls a claim; of several names for a scope, the first."""
+    name: str | tuple[str, ...] = getattr(token.issuer, setting)
+    return name if isinstance(name, str) else name[0]

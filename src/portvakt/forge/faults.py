@@ -12,6 +12,7 @@ from portvakt.forge.claim_faults import CLAIM_FAULTS
 from portvakt.forge.fault import Fault, Forgery
 from portvakt.forge.form_faults import FORM_FAULTS
 from portvakt.forge.header_faults import HEADER_FAULTS
+from portvakt.forge.identity_faults import IDENTITY_FAULTS
 from portvakt.forge.signature_faults import SIGNATURE_FAULTS
 
 __all__ = ["FAULTS", "Fault", "Forgery"]
@@ -21,5 +22,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *HEADER_FAULTS,
     *FORM_FAULTS,
     *CLAIM_FAULTS,
+    *IDENTITY_FAULTS,
 )
 """Every near miss, with an ``id`` of its own."""

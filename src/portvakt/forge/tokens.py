@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from portvakt.forge.identities import honest_identity
 from portvakt.jose.encoding import encode_base64url, encode_object
 from portvakt.jose.header import ABSENT
 from portvakt.jose.signer import Signer
@@ -160,15 +161,18 @@ def _claims(issuer: TrustedIssuer, now: float, scopes: Iterable[str]) -> dict[st
     claims: dict[str, Any] = {
         "iss": issuer.issuer,
         "aud": issuer.audience,
-        "sub": "test-subject",
-        "client_id": "test-client",
+        issuer.subject_claim: "test-subject",
+        issuer.client_claim: "test-client",
         "iat": issued,
         "nbf": issued,
         "exp": issued + lifetime(issuer),
-        "jti": f"test-token-{next(_serial)}",
+        issuer.token_id_claim: f"test-token-{next(_serial)}",
+        **honest_identity(issuer, issued),
     }
     if granted:
-        claims["scope"] = granted
+        claims[issuer.scope_claims[0]] = granted
+    for name, values in issuer.expected_values:
+        claims[name] = min(values)
     for name in sorted(issuer.required_claims):
         claims.setdefault(name, f"test-{name}")
     return claims

@@ -6,13 +6,14 @@ from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
 from portvakt.policy.access_token import AccessToken
 from portvakt.policy.decision import Decision
-from portvakt.policy.requirement import Requirement
+from portvakt.policy.requirement import Demands, Requirement
 from portvakt.policy.routes import Route, Routes
 
 __all__ = [
     "AccessToken",
     "ConfigurationError",
     "Decision",
+    "Demands",
     "Guard",
     "HttpRequest",
     "Problem",

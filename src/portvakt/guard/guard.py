@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
-from portvakt.guard.steps import TrustedIssuers, authenticate, confirm, resolve_issuer
+from portvakt.guard.hints import ASKABLE, hints_for
+from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer, satisfy
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
 from portvakt.oauth.bearer import read_credential, refuse_method_override
-from portvakt.oauth.challenge import Challenges
+from portvakt.oauth.challenge import NO_HINTS, Challenges
 from portvakt.policy.decision import Decision, Observer
-from portvakt.policy.requirement import Requirement, authorize
 from portvakt.policy.routes import Route, Routes
 from portvakt.refusal import Code, Refusal
 
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from typing import Self
 
     from portvakt.guard.health import Health
+    from portvakt.guard.questions import Confirmation
     from portvakt.http.request import HttpRequest
     from portvakt.jose.jws import KnownHeaders
     from portvakt.net.keys import KeySource
     from portvakt.policy.access_token import AccessToken
     from portvakt.policy.issuer import TrustedIssuer
+    from portvakt.policy.requirement import Requirement
+    from portvakt.registers.base import Register
+    from portvakt.registers.verify import Registers
 
 __all__ = ["Guard"]
 
@@ -47,7 +51,9 @@ class Guard:
         issuers: whose tokens are accepted; each ``issuer`` once.
         keys: where their keys come from.
         routes: which rule is for which request; empty: every request needs a valid token.
+        registers: those that the routes ask.
         realm: the name of the API, for the challenge; the first issuer's audience by default.
+        disclose: whether a refusal names the scope, level or age that is demanded.
         clock: what time it is; the system's by default.
         observers: who is told of every decision.
 
@@ -61,7 +67,9 @@ class Guard:
         issuers: Iterable[TrustedIssuer],
         keys: KeySource,
         routes: Routes | None = None,
+        registers: Registers | None = None,
         realm: str | None = None,
+        disclose: bool = True,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -74,6 +82,14 @@ class Guard:
             raise ConfigurationError("an issuer is listed twice: one policy for each")
         self.keys = keys
         self.routes = routes if routes is not None else Routes()
+        self.registers = registers
+        self._confirm: Confirmation | None = None
+        if registers is not None:
+            # Most guards have none, and asking takes an event loop to be imported.
+            from portvakt.guard.questions import Confirmation
+
+            self._confirm = Confirmation(registers)
+        self.disclose = disclose
         self.realm = realm if realm is not None else listed[0].audience
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.observers = tuple(observers)
@@ -89,6 +105,7 @@ class Guard:
         *,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
+        registers: Iterable[Register] = (),
     ) -> Self:
         """Read a policy file, and test the guard it makes before handing it out.
 
@@ -96,6 +113,7 @@ class Guard:
             path: the TOML file. Environment variables ``PORTVAKT_…`` override it.
             clock: what time it is; the system's by default.
             observers: who is told of every decision.
+            registers: registers of your own, that routes name beside those of the policy.
 
         Raises:
             ConfigurationError: with everything that is wrong, each with its place and line; or if a
@@ -104,7 +122,7 @@ class Guard:
         from portvakt.guard.assembly import assemble_file
 
         try:
-            return assemble_file(cls, path, clock=clock, observers=observers)
+            return assemble_file(cls, path, clock=clock, observers=observers, registers=registers)
         except ConfigurationError as error:
             flawed, cause = ConfigurationError(error.problems, source=error.source), error.__cause__
         # Raised anew: the frames below hold the file, its keys and the environment, and there are
@@ -118,6 +136,7 @@ class Guard:
         *,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
+        registers: Iterable[Register] = (),
     ) -> Self:
         """Make a guard of a policy given as data, shaped like the policy file.
 
@@ -127,6 +146,7 @@ class Guard:
             config: the tables of the policy file.
             clock: what time it is; the system's by default.
             observers: who is told of every decision.
+            registers: registers of your own, that routes name beside those of the policy.
 
         Raises:
             ConfigurationError: see :meth:`from_file`.
@@ -134,7 +154,9 @@ class Guard:
         from portvakt.guard.assembly import assemble_config
 
         try:
-            return assemble_config(cls, config, clock=clock, observers=observers)
+            return assemble_config(
+                cls, config, clock=clock, observers=observers, registers=registers
+            )
         except ConfigurationError as error:
             flawed = ConfigurationError(error.problems, source=error.source)
         del config  # As in from_file; what the caller's own frames show is the caller's.
@@ -175,7 +197,8 @@ class Guard:
         """Say how current all is that decisions rest on. Never waits."""
         from portvakt.guard.health import Health
 
-        return Health(tuple(map(self.keys.health, self.issuers.values())))
+        keys = tuple(map(self.keys.health, self.issuers.values()))
+        return Health(keys, () if self.registers is None else self.registers.health())
 
     async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
         """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
@@ -206,7 +229,8 @@ class Guard:
     async def _check(
         self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
     ) -> Decision:
-        now, route = 0.0, None
+        now, route, token = 0.0, None, None
+        unconfirmed: tuple[str, ...] = ()
         try:
             now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
             # (1) The one rule for this request.
@@ -229,17 +253,20 @@ class Guard:
                 self._validated.put(credential, token, issuer, keys)
                 if len(self._known_headers) < _MAX_KNOWN_HEADERS:
                     self._known_headers[candidate.unverified.encoded_header] = header
-            # (4) In the right hands.
-            confirm(token)
-            # (5) What the rule demands, and what the API demands.
-            authorize(token, route.requirement)
+            # (4) In the right hands, and with what the rule demands and what the API demands.
+            satisfy(token, route.requirement, route, request, now)
             if requirement is not None:
-                authorize(token, requirement)
+                satisfy(token, requirement, route, request, now)
+            # (5) What registers know of those whom it names.
+            if self._confirm is not None:
+                demands = (route.requirement, requirement)
+                unconfirmed = await self._confirm(token, demands, elsewhere)
         except Refused as refused:
-            return self._refuse(request, route, refused.refusal, now, requirement)
+            return self._refuse(request, route, refused.refusal, now, requirement, token=token)
         except Unavailable as unavailable:
+            wait = unavailable.retry_after
             return self._refuse(
-                request, route, unavailable.refusal, now, requirement, unavailable.retry_after
+                request, route, unavailable.refusal, now, requirement, retry_after=wait
             )
         except ConfigurationError:
             raise  # The caller of the guard made a mistake, not the caller of the API.
@@ -247,7 +274,7 @@ class Guard:
             # The type only: a message or traceback could hold what the caller sent.
             _log.error("internal error, request refused: %s", type(error).__name__)
             return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
-        return self._admit(request, route, token, now)
+        return self._admit(request, route, token, now, unconfirmed)
 
     def require(
         self, request: HttpRequest, decision: Decision, requirement: Requirement
@@ -261,10 +288,17 @@ class Guard:
         """
         if decision.token is None:
             raise ConfigurationError("require() was given a decision without a token: call check()")
+        if requirement.registers:
+            raise ConfigurationError("require() cannot wait for registers: call check()")
+        route, now = decision.route, decision.at
         try:
-            authorize(decision.token, requirement)
+            satisfy(decision.token, requirement, route, request, now)
         except Refused as refused:
-            return self._refuse(request, decision.route, refused.refusal, decision.at, requirement)
+            token = decision.token
+            return self._refuse(request, route, refused.refusal, now, requirement, token=token)
+        except Exception as error:  # noqa: BLE001  as in a check
+            _log.error("internal error, request refused: %s", type(error).__name__)
+            return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
         return decision
 
     def malformed(self, request: HttpRequest, detail: str) -> Decision:
@@ -283,9 +317,14 @@ class Guard:
         return self._refuse(request, None, refusal, now, None)
 
     def _admit(
-        self, request: HttpRequest, route: Route, token: AccessToken | None, now: float
+        self,
+        request: HttpRequest,
+        route: Route,
+        token: AccessToken | None,
+        now: float,
+        unconfirmed: tuple[str, ...] = (),
     ) -> Decision:
-        decision = Decision(token, None, route, None, now)
+        decision = Decision(token, None, route, None, now, unconfirmed)
         if self.observers:
             self._tell(request, decision)
         return decision
@@ -297,13 +336,18 @@ class Guard:
         refusal: Refusal,
         now: float,
         requirement: Requirement | None,
+        *,
         retry_after: int | None = None,
+        token: AccessToken | None = None,
     ) -> Decision:
-        scope = None
-        if refusal.code is Code.SCOPE_INSUFFICIENT:
-            demands = (route and route.requirement, requirement)
-            scope = " ".join(demand.challenge for demand in demands if demand).strip()
-        response = self._challenges.answer(refusal.code, scope, retry_after)
+        hints = NO_HINTS
+        if self.disclose and refusal.code in ASKABLE:
+            demands = [] if route is None else [route.requirement]
+            if requirement is not None:
+                demands.append(requirement)
+            acr_values = () if token is None else self.issuers[token.issuer].acr_values
+            hints = hints_for(refusal.code, demands, acr_values)
+        response = self._challenges.answer(refusal.code, hints, retry_after)
         decision = Decision(None, refusal, route, response, now)
         if self.observers:
             self._tell(request, decision)
@@ -337,9 +381,13 @@ class Guard:
 
     async def _open(self) -> None:
         self.keys.open()
+        if self.registers is not None:
+            self.registers.open()
 
     async def _close(self) -> None:
         self.keys.close()
+        if self.registers is not None:
+            self.registers.close()
 
     def __repr__(self) -> str:
         """Show whose tokens are accepted, and nothing else."""

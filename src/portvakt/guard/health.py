@@ -10,6 +10,7 @@ from msgspec import Struct
 from portvakt.errors import Unavailable
 from portvakt.net.keys import KeysHealth
 from portvakt.refusal import Code
+from portvakt.registers.base import RegisterHealth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +26,11 @@ class Health(Struct, frozen=True):
 
     Attributes:
         keys: of each issuer, how its keys are.
+        registers: of each register, how it is.
     """
 
     keys: tuple[KeysHealth, ...]
+    registers: tuple[RegisterHealth, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -8,14 +8,24 @@ import msgspec
 from msgspec import Struct
 
 from portvakt.errors import Refused
+from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import KnownHeaders, UnverifiedJws, parse, verify
 from portvakt.policy.access_token import AccessToken, check_claims
 from portvakt.policy.issuer import TrustedIssuer
+from portvakt.policy.requirement import Requirement, authorize
+from portvakt.policy.routes import Route, parameters_of
 from portvakt.refusal import Code
 
-__all__ = ["Candidate", "TrustedIssuers", "authenticate", "confirm", "resolve_issuer"]
+__all__ = [
+    "Candidate",
+    "TrustedIssuers",
+    "authenticate",
+    "confirm",
+    "resolve_issuer",
+    "satisfy",
+]
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -115,14 +125,48 @@ def authenticate(candidate: Candidate, keys: JwkSet, now: float) -> AccessToken:
     return check_claims(verify(jws, key), candidate.issuer, now)
 
 
-def confirm(token: AccessToken) -> None:
+def confirm(token: AccessToken, requirement: Requirement) -> None:
     """Check that a token is in the right hands.
 
     A token with ``cnf`` is bound to a key, and nothing here can check possession yet: it is
     refused, never taken for a bearer token (RFC 9449 section 7.2, RFC 8705 section 3, RFC 7800).
 
+    Parameters:
+        token: a verified token.
+        requirement: what the route demands: for data of high sensitivity, a bound token.
+
     Raises:
-        Refused: ``confirmation_unmet``.
+        Refused: ``confirmation_unmet`` or ``binding_required``.
     """
     if token.confirmation is not None:
         raise Refused(Code.CONFIRMATION_UNMET, "a bound token was sent as a bearer token")
+    if requirement.bound:
+        raise Refused(Code.BINDING_REQUIRED, "data of high sensitivity, and a bearer token")
+
+
+def satisfy(
+    token: AccessToken,
+    requirement: Requirement,
+    route: Route | None,
+    request: HttpRequest,
+    now: float,
+) -> None:
+    """Check that a token is in the right hands and carries what is demanded.
+
+    Parameters:
+        token: a verified token.
+        requirement: the demand of a route, or of the API itself.
+        route: the rule that is for the request, if there is one.
+        request: the request that carries the token.
+        now: seconds since 1970.
+
+    Raises:
+        Refused: at step CONFIRMATION or AUTHORIZATION.
+    """
+    confirm(token, requirement)
+    # The parameters of the path are read only where a rule may ask for them.
+    parameters = parameters_of(route, request) if requirement.ruled else _NO_PARAMETERS
+    authorize(token, requirement, request, parameters, now)
+
+
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -17,7 +17,7 @@ from portvakt.net.answer import Fetched, Headers, listed, retry_after
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     import httpcore2
@@ -27,6 +27,10 @@ __all__ = ["Fetch"]
 #: Header fields of an answer, and the octets of all their names and values.
 MAX_FIELDS: Final = 100
 MAX_FIELD_OCTETS: Final = 32 * 1024
+
+#: Codings of a body that are taken: nothing is decompressed here.
+_PLAIN: Final = frozenset({"identity"})
+_PLAIN_OR_GZIP: Final = frozenset({"identity", "gzip", "x-gzip"})
 
 
 class Fetch:
@@ -95,6 +99,7 @@ class Fetch:
         headers: Headers = (),
         content: bytes = b"",
         accepted: Collection[int] = (200,),
+        into: Callable[[bytes], object] | None = None,
     ) -> Fetched:
         """Send one request and return the answer.
 
@@ -105,6 +110,8 @@ class Fetch:
             headers: more header fields; names that are not set here.
             content: the body of the request.
             accepted: the statuses whose answer is wanted. With any other the body is not read.
+            into: takes the body piece by piece, as it comes and possibly compressed with gzip,
+                instead of the answer; for what is too large for memory.
 
         Raises:
             FetchError: for whatever else happens, whoever caused it.
@@ -127,7 +134,7 @@ class Fetch:
             fields.append(("Content-Length", str(len(content))))
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(method, target, fields, content, accepted)
+                return await self._exchange(method, target, fields, content, accepted, into)
         except FetchError:
             raise
         except Exception as error:  # noqa: BLE001  what the other side causes must not surprise
@@ -142,6 +149,7 @@ class Fetch:
         fields: Headers,
         content: bytes,
         accepted: Collection[int],
+        into: Callable[[bytes], object] | None,
     ) -> Fetched:
         import asyncio
 
@@ -181,34 +189,38 @@ class Fetch:
                 for name, value in response.headers
             )
             _check_status(response.status, headers, accepted)
-            self._check_head(headers)
+            self._check_head(headers, _PLAIN if into is None else _PLAIN_OR_GZIP)
             # (4) The body.
-            return Fetched(response.status, headers, await self._body(response))
+            return Fetched(response.status, headers, await self._body(response, into))
         finally:
             # (5) Whatever happened, also a cancellation: the pool forgets a connection that was
             # cancelled during its handshake, so the sockets are closed here.
             await dialler.close()
 
-    def _check_head(self, headers: Headers) -> None:
+    def _check_head(self, headers: Headers, codings: Collection[str]) -> None:
         octets = sum(len(name) + len(value) for name, value in headers)
         if len(headers) > MAX_FIELDS or octets > MAX_FIELD_OCTETS:
             raise FetchError("the answer has too many headers")
-        if any(coding != "identity" for coding in listed(headers, "content-encoding")):
+        if any(coding not in codings for coding in listed(headers, "content-encoding")):
             raise FetchError("the answer is compressed, which was not asked for")
         # The protocol parser admits one length only, of at most twenty digits.
         if any(int(length) > self._max_body for length in listed(headers, "content-length")):
             raise FetchError(f"the answer is longer than {self._max_body} octets")
 
-    async def _body(self, response: httpcore2.Response) -> bytes:
+    async def _body(
+        self, response: httpcore2.Response, into: Callable[[bytes], object] | None
+    ) -> bytes:
         import asyncio
         from contextlib import aclosing
 
-        body = bytearray()
+        body, size = bytearray(), 0
+        take = body.extend if into is None else into
         async with aclosing(response.aiter_stream()) as pieces:
             async for piece in pieces:
-                if len(body) + len(piece) > self._max_body:
+                size += len(piece)
+                if size > self._max_body:
                     raise FetchError(f"the answer is longer than {self._max_body} octets")
-                body += piece
+                take(piece)
                 # Ten thousand pieces of one octet come at once, and must not hold up the loop.
                 await asyncio.sleep(0)
         return bytes(body)

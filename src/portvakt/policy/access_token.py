@@ -12,13 +12,18 @@ from portvakt.errors import Refused
 from portvakt.jose.encoding import NotCanonical, decode_object
 from portvakt.jose.jws import VerifiedJws
 from portvakt.policy.claims import Claims, is_missing
+from portvakt.policy.identifiers import ForeignIdentifier, HprNumber, PersonNumber
+from portvakt.policy.identity import NO_IDENTITY, Identity, Organisation, read_identity
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.refusal import Code
 
-__all__ = ["MAX_TIME", "AccessToken", "check_claims"]
+__all__ = ["EXPLICIT_TYPE", "MAX_TIME", "AccessToken", "check_claims"]
 
 #: 9999-12-31T23:59:59Z. A later time is milliseconds taken for seconds, or an overflow to be.
 MAX_TIME: Final = 253402300799
+
+#: The typ that nothing but an access token has (RFC 9068 section 2.1).
+EXPLICIT_TYPE: Final = "at+jwt"
 
 #: Characters of ``sub``, ``client_id`` and ``jti``.
 MAX_IDENTIFIER: Final = 1024
@@ -46,6 +51,9 @@ class AccessToken(Struct, frozen=True, gc=False):
         token_id: ``jti``, or None where the policy does not require it.
         confirmation: ``cnf``, what its holder must prove possession of (RFC 7800), or None.
         key_thumbprint: the RFC 7638 thumbprint of the key that signed it.
+        identity: what it says of the person and the organisation, as far as its issuer does.
+        known_lifetime: seconds that this issuer's tokens are known to live, 0 if nothing is known;
+            such a lifetime is allowed whatever the data's sensitivity.
     """
 
     issuer: str
@@ -59,12 +67,34 @@ class AccessToken(Struct, frozen=True, gc=False):
     token_id: str | None
     confirmation: Claims | None
     key_thumbprint: str
+    identity: Identity
+    known_lifetime: float
     _members: dict[str, Any]
 
     @property
     def claims(self) -> Claims:
         """Every claim, read-only."""
         return Claims(self._members)
+
+    @property
+    def security_level(self) -> int:
+        """How surely the person was identified, 1 to 4; 0 where the token does not say."""
+        return self.identity.security_level
+
+    @property
+    def pid(self) -> PersonNumber | ForeignIdentifier | None:
+        """The national identity number of the person who signed in, or None."""
+        return self.identity.pid
+
+    @property
+    def hpr_number(self) -> HprNumber | None:
+        """The person's number in the register of health personnel, or None."""
+        return self.identity.hpr_number
+
+    @property
+    def organisation(self) -> Organisation | None:
+        """For which organisation the client acts, or None."""
+        return self.identity.organisation
 
     # Claims are personal data, and msgspec gives rich a repr of its own: neither shows them.
     def __repr__(self) -> str:
@@ -87,7 +117,7 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         now: seconds since 1970, read once for the whole request.
 
     Raises:
-        Refused: at steps PAYLOAD to SCOPE.
+        Refused: at steps PAYLOAD to IDENTITY.
     """
     # (1) One JSON object, and still the issuer whose key verified it.
     try:
@@ -97,6 +127,15 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     get = members.get
     if get("iss") != issuer.issuer:
         raise Refused(Code.ISSUER_CHANGED, "iss is not the issuer whose key was selected")
+
+    # (1b) An access token. Where typ says so, it is; elsewhere an ID token or another JWT of the
+    # same issuer must not pass for one (RFC 8725 section 3.12).
+    if jws.header.typ != EXPLICIT_TYPE and not issuer.refused_claims.isdisjoint(members):
+        raise Refused(Code.NOT_ACCESS_TOKEN, "it has a claim that only other tokens have")
+    for name, values in issuer.expected_values:
+        found = get(name)
+        if type(found) is not str or found not in values:
+            raise Refused(Code.NOT_ACCESS_TOKEN, f"{name} is not what an access token has there")
 
     # (2) aud: there, and this API. A name we do not share tokens with refuses (RFC 9068 section 4).
     aud = get("aud")
@@ -141,13 +180,14 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         )
 
     # (7) Who and which: what is there is well formed, and what the policy requires is there.
-    subject, client_id, token_id = get("sub"), get("client_id"), get("jti")
+    subject, token_id = get(issuer.subject_claim), get(issuer.token_id_claim)
+    client_id = get(issuer.client_claim)
     if type(subject) is not str or not 0 < len(subject) <= MAX_IDENTIFIER:
-        _check_absent(members, "sub")
+        _check_absent(members, issuer.subject_claim)
     if type(client_id) is not str or not 0 < len(client_id) <= MAX_IDENTIFIER:
-        _check_absent(members, "client_id")
+        _check_absent(members, issuer.client_claim)
     if type(token_id) is not str or not 0 < len(token_id) <= MAX_IDENTIFIER:
-        _check_absent(members, "jti")
+        _check_absent(members, issuer.token_id_claim)
     # Without an escape JSON holds no control of ASCII but DEL, so few have to be looked through.
     if (
         _BACKSLASH in jws.payload
@@ -156,7 +196,13 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         or not (client_id or "").isascii()
         or not (token_id or "").isascii()
     ):
-        _check_printable({"sub": subject, "client_id": client_id, "jti": token_id})
+        _check_printable(
+            {
+                issuer.subject_claim: subject,
+                issuer.client_claim: client_id,
+                issuer.token_id_claim: token_id,
+            }
+        )
     for name in issuer.required_claims:
         if not get(name) and is_missing(get(name)):
             raise Refused(Code.CLAIM_MISSING, f"{name} is missing or empty")
@@ -168,8 +214,20 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
             raise Refused(Code.CLAIM_MALFORMED, "cnf is not an object")
         confirmation = Claims(members["cnf"])
 
-    # (8) scope: a string of words, or an array of them. What nobody requires grants nothing.
-    scopes = _read_scopes(members)
+    # (8) scope: a string of words, or an array of them. What nobody requires grants nothing. Of
+    # several claims the first that is there counts: Entra's roles are what a client was granted
+    # only where there is no scp; beside one they are the person's, which a client granted less must
+    # not have. A malformed one refuses, counting or not.
+    scopes = _read_scopes(members, issuer.scope_claims[0])
+    granted = issuer.scope_claims[0] in members
+    for name in issuer.scope_claims[1:]:
+        others = _read_scopes(members, name)
+        if not granted:
+            scopes, granted = others, name in members
+
+    # (9) Who, how surely, for whom: what is there is well formed, and of a kind that is accepted.
+    claims = issuer.identity
+    identity = NO_IDENTITY if claims is None else read_identity(members, claims)
 
     return AccessToken(
         issuer.issuer,
@@ -183,6 +241,8 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         token_id,
         confirmation,
         jws.key_thumbprint,
+        identity,
+        issuer.known_lifetime,
         members,
     )
 
@@ -223,21 +283,21 @@ def _check_printable(identifiers: dict[str, str | None]) -> None:
             raise Refused(Code.CLAIM_MALFORMED, f"{name} has a character that does not print")
 
 
-def _read_scopes(members: dict[str, Any]) -> frozenset[str]:
-    scope = members.get("scope")
+def _read_scopes(members: dict[str, Any], name: str) -> frozenset[str]:
+    scope = members.get(name)
     if type(scope) is str:
         words = scope.split(" ") if scope else []
     elif type(scope) is list:
         try:
             " ".join(scope)  # The cheapest way to see that all of them are strings.
         except TypeError:
-            raise Refused(Code.SCOPE_MALFORMED, "scope is an array of other things too") from None
+            raise Refused(Code.SCOPE_MALFORMED, f"{name} is an array of other things too") from None
         words = scope
-    elif "scope" in members:
-        raise Refused(Code.SCOPE_MALFORMED, "scope is neither a string nor an array")
+    elif name in members:
+        raise Refused(Code.SCOPE_MALFORMED, f"{name} is neither a string nor an array")
     else:
         words = []
     scopes = frozenset(words)
     if "" in scopes:
-        raise Refused(Code.SCOPE_MALFORMED, "scope has an empty word")
+        raise Refused(Code.SCOPE_MALFORMED, f"{name} has an empty word")
     return scopes

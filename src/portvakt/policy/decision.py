@@ -22,6 +22,7 @@ class Decision(Struct, frozen=True, gc=False):
         route: the rule that decided; None if the request was refused before one was found.
         response: what to answer instead of the API; None if admitted.
         at: the time at which everything was judged, in seconds since 1970.
+        unconfirmed: the registers that gave no answer and were passed over, as the policy says.
     """
 
     token: AccessToken | None
@@ -29,6 +30,7 @@ class Decision(Struct, frozen=True, gc=False):
     route: Route | None
     response: Response | None
     at: float
+    unconfirmed: tuple[str, ...] = ()
 
     @property
     def admitted(self) -> bool:

@@ -10,14 +10,19 @@ from msgspec import Struct
 from portvakt.errors import ConfigurationError, Problem, named, said_of
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.header import media_type
+from portvakt.policy.identity import IdentityClaims
 
-__all__ = ["MAX_LEEWAY", "TrustedIssuer", "is_words"]
+__all__ = ["ID_TOKEN_CLAIMS", "MAX_LEEWAY", "TrustedIssuer", "is_words"]
 
 #: Seconds. More than this is not a difference between clocks.
 MAX_LEEWAY: Final = 300.0
 
 #: Claims that no policy can do without, so that a policy need not name them.
 ALWAYS_REQUIRED: Final = frozenset({"iss", "aud", "exp", "iat"})
+
+#: What tells an ID token, or a security event, from an access token that has no type of its own
+#: (OpenID Connect Core 1.0 sections 2 and 3.3.2.11, RFC 8417 section 2.2).
+ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events"})
 
 _IDENTIFIER: Final = re.compile(r"[!#-\[\]-~]{1,256}")
 
@@ -37,6 +42,18 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
         leeway: seconds that the clocks may differ by, 0 to 300.
         max_lifetime: the most seconds between ``iat`` and ``exp``.
         max_age_ahead: how many seconds ``iat`` may lie in the future.
+        known_lifetime: seconds that its tokens are known to live, so that they are not refused for
+            the sensitivity of the data; 0 where nothing is known. At most *max_lifetime*.
+        subject_claim: the claim that says whom a token is about.
+        client_claim: the claim that says to which client it was issued.
+        token_id_claim: the claim that tells it from every other token.
+        scope_claims: the claims that say what it grants, each a string of words or an array; of
+            several, the first that is there.
+        refused_claims: claims that its access tokens never have, and its ID tokens or other JWTs
+            do; looked for in tokens whose ``typ`` does not say what they are.
+        expected_values: claims that must have one of some values, for the same purpose.
+        identity: which claims speak of persons and organisations; None if none do.
+        acr_values: by security level, what a client asks for to reach it (RFC 9470).
 
     Raises:
         ConfigurationError: with every flaw, if one attribute is empty, unknown or out of range.
@@ -51,6 +68,15 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
     leeway: float = 5.0
     max_lifetime: float = 3600.0
     max_age_ahead: float = 30.0
+    known_lifetime: float = 0.0
+    subject_claim: str = "sub"
+    client_claim: str = "client_id"
+    token_id_claim: str = "jti"  # noqa: S105  the name of a claim
+    scope_claims: tuple[str, ...] = ("scope",)
+    refused_claims: frozenset[str] = ID_TOKEN_CLAIMS
+    expected_values: tuple[tuple[str, frozenset[str]], ...] = ()
+    identity: IdentityClaims | None = None
+    acr_values: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse to exist when incomplete."""
@@ -104,6 +130,15 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             yield Problem("leeway", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
         if not (math.isfinite(self.max_lifetime) and 0 < self.max_lifetime <= 366 * 86400):
             yield Problem("max_lifetime", "must be more than nothing and at most 366 days")
+        if not 0 <= self.known_lifetime <= self.max_lifetime:
+            yield Problem("known_lifetime", "must be between nothing and max_lifetime")
+        for setting in ("subject_claim", "client_claim", "token_id_claim"):
+            if not getattr(self, setting):
+                yield Problem(setting, "must name a claim")
+        if not self.scope_claims or not all(self.scope_claims):
+            yield Problem("scope_claims", "must name at least one claim")
+        if any(not name or not values for name, values in self.expected_values):
+            yield Problem("expected_values", "must name a claim and list at least one value")
         if not (math.isfinite(self.max_age_ahead) and 0 <= self.max_age_ahead <= MAX_LEEWAY):
             yield Problem("max_age_ahead", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
 

@@ -1,59 +1,340 @@
 """What one route demands of a token, compiled once."""
 
+import math
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypedDict
 
 from msgspec import Struct
 
 from portvakt.errors import ConfigurationError, Problem, Refused, said_of
+from portvakt.http.request import HttpRequest
 from portvakt.policy.access_token import AccessToken
+from portvakt.policy.rules import MatchesRequest, Parameters, Rule
+from portvakt.policy.sensitivity import Sensitivity
 from portvakt.refusal import Code
 
-__all__ = ["Requirement", "authorize"]
+__all__ = ["IDENTITIES", "MAX_LEVEL", "Check", "Demands", "Requirement", "authorize"]
 
 #: RFC 6749 section 3.3: visible ASCII without quote and backslash.
 _SCOPE_TOKEN: Final = re.compile(r"[!#-\[\]-~]+")
 
+#: Security levels are 1 to this; 0 demands none.
+MAX_LEVEL: Final = 4
 
-class Requirement(Struct, frozen=True):
-    """What a token must carry for one route.
+#: What a route can require that a token says of persons and organisations.
+IDENTITIES: Final = ("pid", "hpr_number", "organisation", "organisation_child", "supplier")
+
+Check = Callable[[AccessToken, HttpRequest], bool]
+"""A rule of one's own: True admits, False refuses. It must neither wait nor change anything."""
+
+
+class Demands(TypedDict, total=False):
+    """What can be demanded beside scopes, by name: the arguments of :meth:`Requirement.of`."""
+
+    any_scopes: Iterable[str]
+    security_level: int
+    max_authentication_age: float | None
+    require: Iterable[str]
+    clients: Iterable[str] | None
+    parents: Iterable[str] | None
+    suppliers: Iterable[str] | None
+    children: Mapping[str, Iterable[str]] | None
+    rules: Iterable[Rule]
+    matches_request: Mapping[str, str] | None
+    checks: Iterable[Check]
+    sensitivity: str | Sensitivity | None
+    registers: Iterable[str]
+    unsafe_on_unavailable: bool
+
+
+class Requirement(Struct, frozen=True, kw_only=True):
+    """What a token must carry for one route. :meth:`of` compiles it.
 
     Attributes:
         scopes: all of them are needed; none means that any valid token will do.
-        challenge: the same as one string, as the challenge names them.
+        any_scopes: at least one of them is needed; none means that none is.
+        challenge: the scopes as one string, as the challenge names them.
+        security_level: the lowest level that will do; 0 demands none.
+        max_authentication_age: how many seconds ago the person may have signed in; None: any time.
+        identities: which of :data:`IDENTITIES` must be there.
+        clients: the only clients that will do, by ``client_id``; None: every client.
+        parents: the only organisations that will do; None: every one.
+        suppliers: the only suppliers that will do; None: every one. Without a supplier in the token
+            nobody acts for anybody, so there is nothing to refuse.
+        children: by parent, the only sub-units that will do; None: every one.
+        rules: rules about claims and about the request; all must hold.
+        checks: rules of one's own; all must return True.
+        sensitivity: how sensitive the data is; None: what the policy says of the API.
+        registers: the names of the registers that must know whom the token speaks of.
+        unsafe_on_unavailable: whether a register that cannot be asked is passed over.
+        max_lifetime: what *sensitivity* makes of it: seconds.
+        bound: likewise: whether a token that anyone can use who has it will not do.
+        organisational: whether there is anything to check about organisations.
+        ruled: whether there are rules or checks.
     """
 
     scopes: frozenset[str]
     challenge: str
+    any_scopes: frozenset[str] = frozenset()
+    security_level: int = 0
+    max_authentication_age: float | None = None
+    identities: tuple[str, ...] = ()
+    clients: frozenset[str] | None = None
+    parents: frozenset[str] | None = None
+    suppliers: frozenset[str] | None = None
+    children: Mapping[str, frozenset[str]] | None = None
+    rules: tuple[Rule, ...] = ()
+    checks: tuple[Check, ...] = ()
+    sensitivity: Sensitivity | None = None
+    registers: tuple[str, ...] = ()
+    unsafe_on_unavailable: bool = False
+    max_lifetime: float = math.inf
+    bound: bool = False
+    organisational: bool = False
+    ruled: bool = False
 
     @classmethod
-    def of(cls, scopes: Iterable[str] = ()) -> "Requirement":
+    def of(
+        cls,
+        scopes: Iterable[str] = (),
+        *,
+        any_scopes: Iterable[str] = (),
+        security_level: int = 0,
+        max_authentication_age: float | None = None,
+        require: Iterable[str] = (),
+        clients: Iterable[str] | None = None,
+        parents: Iterable[str] | None = None,
+        suppliers: Iterable[str] | None = None,
+        children: Mapping[str, Iterable[str]] | None = None,
+        rules: Iterable[Rule] = (),
+        matches_request: Mapping[str, str] | None = None,
+        checks: Iterable[Check] = (),
+        sensitivity: str | Sensitivity | None = None,
+        registers: Iterable[str] = (),
+        unsafe_on_unavailable: bool = False,
+    ) -> "Requirement":
         """Compile a requirement.
 
         Parameters:
             scopes: the scopes of which all are needed, each one word.
+            any_scopes: scopes of which one is enough.
+            security_level: the lowest level that will do, 1 to 4; 0 demands none.
+            max_authentication_age: seconds since the person signed in, at the most.
+            require: of ``pid``, ``hpr_number``, ``organisation``, ``organisation_child`` and
+                ``supplier``, what the token must say.
+            clients: the only clients that will do.
+            parents: the only organisations that will do, by number.
+            suppliers: the only suppliers that may act for others, by number.
+            children: by an organisation's number, the only sub-units of it that will do.
+            rules: rules about claims and the request; see :mod:`portvakt.policy.rules`.
+            matches_request: by what the token says (``pid``, …), where the request must name the
+                same: ``path.NAME``, ``query.NAME`` or ``header.NAME``.
+            checks: functions of your own: ``(token, request)`` → True to admit.
+            sensitivity: ``low``, ``normal`` or ``high``.
+            registers: the names of registers of the policy that are to be asked.
+            unsafe_on_unavailable: pass over a register that cannot be asked.
 
         Raises:
-            ConfigurationError: if a scope is not a word of RFC 6749 section 3.3, or if a string is
-                given where a list is meant.
+            ConfigurationError: if a value could never be met, or a string is given where a list is
+                meant.
         """
-        if isinstance(scopes, str):
-            raise ConfigurationError([Problem("scopes", "must be a list of strings")])
-        words = tuple(dict.fromkeys(scopes))
-        for word in words:
-            if type(word) is not str or not _SCOPE_TOKEN.fullmatch(word):
-                flaw = said_of(word, "is not one scope: no spaces, quotes or backslashes")
-                raise ConfigurationError([Problem("scopes", flaw)])
-        return cls(frozenset(words), " ".join(words))
+        every = _scopes("scopes", scopes)
+        one_of = _scopes("any_scopes", any_scopes)
+        if type(security_level) is not int or not 0 <= security_level <= MAX_LEVEL:
+            raise _flaw("security_level", f"must be a whole number from 0 to {MAX_LEVEL}")
+        if max_authentication_age is not None and not 0 < max_authentication_age < 10**9:
+            raise _flaw("max_authentication_age", "must be more than nothing")
+        identities = _listed("require", require)
+        for name in identities:
+            if name not in IDENTITIES:
+                what = said_of(name, f"is not known; known are {', '.join(IDENTITIES)}")
+                raise _flaw("require", what)
+        level = None if sensitivity is None else _sensitivity(sensitivity)
+        matches = tuple(MatchesRequest(*one) for one in (matches_request or {}).items())
+        every_rule = (*rules, *matches)
+        own = tuple(checks)
+        organisations = _some("parents", parents), _some("suppliers", suppliers)
+        units = (
+            None
+            if children is None
+            else {
+                parent: _some("children", listed) or frozenset()
+                for parent, listed in children.items()
+            }
+        )
+        return cls(
+            scopes=frozenset(every),
+            challenge=" ".join(every or one_of),
+            any_scopes=frozenset(one_of),
+            security_level=security_level,
+            max_authentication_age=max_authentication_age,
+            identities=identities,
+            clients=_some("clients", clients),
+            parents=organisations[0],
+            suppliers=organisations[1],
+            children=units,
+            rules=every_rule,
+            checks=own,
+            sensitivity=level,
+            registers=_listed("registers", registers),
+            unsafe_on_unavailable=unsafe_on_unavailable,
+            max_lifetime=math.inf if level is None else level.max_lifetime,
+            bound=level is not None and level.bound,
+            organisational=any(one is not None for one in (*organisations, units)),
+            ruled=bool(every_rule or own),
+        )
 
 
-def authorize(token: AccessToken, requirement: Requirement) -> None:
+def authorize(
+    token: AccessToken,
+    requirement: Requirement,
+    request: HttpRequest,
+    parameters: Parameters,
+    now: float,
+) -> None:
     """Check that a token carries what a route demands.
 
+    Does not ask registers, nor whether a bound token is in the right hands.
+
+    Parameters:
+        token: a verified token.
+        requirement: the demand.
+        request: the request that carries it.
+        parameters: the parameters of its path.
+        now: seconds since 1970.
+
     Raises:
-        Refused: ``scope_insufficient``.
+        Refused: at step AUTHORIZATION.
     """
+    # (1) Scopes: all of these, one of those.
     if not requirement.scopes <= token.scopes:
         missing = " ".join(sorted(requirement.scopes - token.scopes))
         raise Refused(Code.SCOPE_INSUFFICIENT, f"missing scope: {missing}")
+    if requirement.any_scopes and requirement.any_scopes.isdisjoint(token.scopes):
+        raise Refused(Code.SCOPE_INSUFFICIENT, "none of the scopes of which one is needed")
+
+    # (2) Not longer-lived than data of this kind allows, unless its issuer is known for that.
+    lifetime = token.expires_at - token.issued_at
+    if lifetime > requirement.max_lifetime and lifetime > token.known_lifetime:
+        raise Refused(
+            Code.LIFETIME_TOO_SENSITIVE,
+            f"lives {lifetime:.0f} s, allowed for this data {requirement.max_lifetime:.0f} s",
+        )
+
+    # (3) How surely the person was identified, and how long ago (RFC 9470).
+    identity = token.identity
+    if identity.security_level < requirement.security_level:
+        raise Refused(
+            Code.LEVEL_TOO_LOW,
+            f"level {identity.security_level}, demanded {requirement.security_level}",
+        )
+    if requirement.max_authentication_age is not None:
+        _check_age(identity.authenticated_at, requirement.max_authentication_age, now)
+
+    # (4) Who, and for which organisation, through which client.
+    for name in requirement.identities:
+        if _IDENTITY[name](token) is None:
+            raise Refused(Code.IDENTITY_MISSING, f"the token says no {name}")
+    if requirement.clients is not None and token.client_id not in requirement.clients:
+        raise Refused(Code.CLIENT_REFUSED, "client_id is not one that is listed")
+    if requirement.organisational:
+        _check_organisation(token, requirement)
+
+    # (5) Rules about claims and the request, and rules of one's own.
+    if requirement.ruled:
+        for rule in requirement.rules:
+            objection = rule.objection(token, request, parameters)
+            if objection is not None:
+                raise Refused(Code.RULE_UNMET, objection)
+        for check in requirement.checks:
+            # Whatever is not True refuses, a forgotten return among it.
+            if check(token, request) is not True:
+                raise Refused(Code.RULE_UNMET, f"{_name(check)} did not return True")
+
+
+_IDENTITY: Final[dict[str, Callable[[AccessToken], object]]] = {
+    "pid": lambda token: token.identity.pid,
+    "hpr_number": lambda token: token.identity.hpr_number,
+    "organisation": lambda token: token.organisation and token.organisation.parent,
+    "organisation_child": lambda token: token.organisation and token.organisation.child,
+    "supplier": lambda token: token.organisation and token.organisation.supplier,
+}
+
+
+def _check_age(authenticated_at: float | None, allowed: float, now: float) -> None:
+    if authenticated_at is None:
+        raise Refused(Code.AUTHENTICATION_TOO_OLD, "the token does not say when they signed in")
+    if not now - authenticated_at <= allowed:
+        raise Refused(
+            Code.AUTHENTICATION_TOO_OLD,
+            f"signed in {now - authenticated_at:.0f} s ago, allowed {allowed:.0f} s",
+        )
+
+
+def _check_organisation(token: AccessToken, requirement: Requirement) -> None:
+    found = token.organisation
+    parent = None if found is None or found.parent is None else found.parent.number
+    if requirement.parents is not None and parent not in requirement.parents:
+        raise Refused(Code.ORGANISATION_REFUSED, "the organisation is not one that is listed")
+    if found is None:
+        return
+    supplier, child = found.supplier, found.child
+    if (
+        requirement.suppliers is not None
+        and supplier is not None
+        and supplier.number not in requirement.suppliers
+    ):
+        raise Refused(Code.ORGANISATION_REFUSED, "the supplier is not one that is listed")
+    if requirement.children is not None and child is not None:
+        units = requirement.children.get(parent) if parent is not None else None
+        if units is None or child.number not in units:
+            raise Refused(
+                Code.ORGANISATION_REFUSED, "the sub-unit is not listed as one of the organisation's"
+            )
+
+
+def _name(check: Check) -> str:
+    return str(getattr(check, "__name__", type(check).__name__))
+
+
+def _flaw(place: str, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(place, message)])
+
+
+def _listed(place: str, values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise _flaw(place, "must be a list of strings")
+    listed = tuple(dict.fromkeys(values))
+    if any(type(value) is not str or not value for value in listed):
+        raise _flaw(place, "must be a list of texts, none of them empty")
+    return listed
+
+
+def _some(place: str, values: Iterable[str] | None) -> frozenset[str] | None:
+    """Return the listed values; None where there is no list. An empty one admits no one."""
+    if values is None:
+        return None
+    listed = _listed(place, values)
+    if not listed:
+        raise _flaw(place, "must list at least one; empty does not mean any")
+    return frozenset(listed)
+
+
+def _scopes(place: str, values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise _flaw(place, "must be a list of strings")
+    words = tuple(dict.fromkeys(values))
+    for word in words:
+        if type(word) is not str or not _SCOPE_TOKEN.fullmatch(word):
+            what = said_of(word, "is not one scope: no spaces, quotes or backslashes")
+            raise _flaw(place, what)
+    return words
+
+
+def _sensitivity(value: Any) -> Sensitivity:
+    try:
+        return Sensitivity(value)
+    except ValueError:
+        names = ", ".join(one.value for one in Sensitivity)
+        raise _flaw("sensitivity", f"must be one of {names}") from None

@@ -5,7 +5,8 @@ slashes, semicolons) simply equals no rule, and what equals no rule is refused (
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -17,7 +18,7 @@ from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
 from portvakt.refusal import Code
 
-__all__ = ["Route", "Routes", "path_of"]
+__all__ = ["Route", "Routes", "parameters_of", "path_of"]
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -62,6 +63,22 @@ def path_of(url: str) -> str:
     if not authority:
         return target  # Neither form, like the * of OPTIONS: it equals no rule.
     return rest[slash:] if slash >= 0 else "/"
+
+
+def parameters_of(route: Route | None, request: HttpRequest) -> Mapping[str, str]:
+    """Return the parameters of a request's path, by name, as they were written.
+
+    Parameters:
+        route: the rule that is for the request, if there is one.
+        request: what was received. What a framework found in the path is added to what the rule's
+            template finds there; where both have a name, the template of the policy is believed.
+    """
+    found = dict(request.path_parameters)
+    if route is not None and route.path is not None and "{" in route.path:
+        match = _compile_named(route.path).fullmatch(path_of(request.url))
+        if match is not None:
+            found.update(match.groupdict())
+    return found
 
 
 _ANY_TOKEN: Final = Requirement.of()
@@ -172,6 +189,17 @@ def _compile(template: str) -> re.Pattern[str]:
     return re.compile(pattern + re.escape(template[end:]))
 
 
+@cache
+def _compile_named(template: str) -> re.Pattern[str]:
+    """Compile a template of the policy so that its parameters can be had by name."""
+    pattern, end = "", 0
+    for match in _PARAMETER.finditer(template):
+        kind = _TAIL if match[2] else _SEGMENT
+        pattern += re.escape(template[end : match.start()]) + f"(?P<{match[1]}>{kind})"
+        end = match.end()
+    return re.compile(pattern + re.escape(template[end:]))
+
+
 def _read_generously(template: str) -> re.Pattern[str]:
     """Compile what the least strict application would take for *template*, after decoding."""
     pattern, end = "", 0
@@ -221,8 +249,11 @@ def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
     public: object = rule.public
     if type(public) is not bool:
         yield "public", "must be True or False"
-    elif public and rule.requirement.scopes:
-        yield "public", "a public route admits everyone, so it cannot demand scopes"
+    elif public and rule.requirement != _ANY_TOKEN:
+        yield "public", "a public route admits everyone, so it cannot demand anything"
+    names = [match[1] for match in _PARAMETER.finditer(rule.path or "")]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield "path", f"has two parameters of the name {name}"
 
 
 def _flaw_of_method(method: str) -> str:

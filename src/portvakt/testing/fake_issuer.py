@@ -5,12 +5,16 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from portvakt.config.compile import compile_policy
+from portvakt.config.load import read_data
+from portvakt.config.route_schema import CARRIED
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.forge.tokens import TokenBuilder
 from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
 from portvakt.jose.signer import Signer
 from portvakt.policy.issuer import TrustedIssuer
+from portvakt.profiles.profile import load_profile
 from portvakt.testing.clock import FrozenClock
 
 if TYPE_CHECKING:
@@ -36,7 +40,10 @@ class FakeIssuer:
     Parameters:
         issuer: its name, the value of ``iss``.
         audience: the API that its tokens are for.
-        alg: the algorithm it signs with, any of the algorithm table.
+        profile: write tokens as this issuer does: the name of a profile, as ``helseid-test``. The
+            token then says all that the issuer's tokens may say of persons and organisations, about
+            people who do not exist.
+        alg: the algorithm it signs with; ES256, or the first of the profile's.
         clock: what time it is; a :class:`FrozenClock` of its own by default.
 
     Attributes:
@@ -48,19 +55,36 @@ class FakeIssuer:
 
     def __init__(
         self,
-        issuer: str = "https://issuer.test",
+        issuer: str | None = None,
         *,
         audience: str = "test-api",
-        alg: str = "ES256",
+        profile: str | None = None,
+        alg: str | None = None,
         clock: Clock | None = None,
     ) -> None:
+        known = None if profile is None else load_profile(profile)
+        if alg is None:
+            alg = "ES256" if known is None else known.algorithms[0]
+        if issuer is None:
+            issuer = "https://issuer.test" if known is None else known.issuer
+        self._profile = profile
         self.signer: Final = Signer.generate(alg)
         self._next_signer = Signer.generate(alg, "key-2")
         # Typed as what it nearly always is, so that a test may write issuer.clock.advance(60).
         self.clock: Final = cast("FrozenClock", clock) if clock is not None else FrozenClock()
-        self.trusted: Final = TrustedIssuer(
-            issuer=issuer, audience=audience, algorithms=frozenset({alg})
-        )
+        self.trusted: Final = self._trusted(issuer, audience, alg)
+
+    def _trusted(self, issuer: str | None, audience: str, alg: str) -> TrustedIssuer:
+        if self._profile is None:
+            return TrustedIssuer(
+                issuer=issuer or "", audience=audience, algorithms=frozenset({alg})
+            )
+        table = {"profile": self._profile, "algorithms": [alg], "jwks": self.jwks()}
+        if issuer is not None:
+            table["issuer"] = issuer
+        # Whatever the issuer says of people is for the policy under test to decide.
+        api = {"audience": audience, "ignore": list(CARRIED)}
+        return compile_policy(read_data({"api": api, "issuer": [table]})).issuers[0]
 
     def jwks(self) -> dict[str, Any]:
         """Return the public keys, ready to be served or to be put in line in a policy."""
@@ -78,6 +102,8 @@ class FakeIssuer:
             "jwks": self.jwks(),
             "algorithms": sorted(self.trusted.algorithms),
         }
+        if self._profile is not None:
+            issuer["profile"] = self._profile
         return {"api": {"audience": self.trusted.audience}, "issuer": [issuer], **overrides}
 
     def guard(self, **overrides: Any) -> Guard:

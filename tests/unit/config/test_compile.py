@@ -51,7 +51,7 @@ def test_the_scopes_of_the_api_are_demanded_where_no_rule_is(
 def test_an_api_may_demand_no_scope_at_all(compiled: Compile, text: str) -> None:
     policy = compiled(text.replace('scopes = ["nhn:journal/access"]\n', ""))
     rule = policy.routes.match(HttpRequest(method="GET", url="/else"), Requirement.of())
-    assert rule.requirement == Requirement.of()
+    assert rule.requirement == Requirement.of(sensitivity="normal")
 
 
 def test_an_issuer_may_call_the_api_by_another_name(compiled: Compile, text: str) -> None:

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from portvakt.config.json_schema import json_schema
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable, RouteTable
+from portvakt.config.register_schema import RegisterTable
+from portvakt.config.route_schema import RouteTable, RuleTable
+from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
 from portvakt.jose.algorithms import ALGORITHMS
 
 FORMS: dict[str, Any] = {"string": str, "array": list, "object": dict, "boolean": bool}
@@ -156,7 +158,15 @@ def test_an_editor_marks_what_is_wrong(old: str, new: str, flaw: str) -> None:
 def test_every_key_is_there_with_a_description() -> None:
     schema = json_schema()
     tables = {"Configuration": schema, **schema["$defs"]}
-    for kind in (Configuration, ApiTable, IssuerTable, RouteTable, NetworkTable):
+    for kind in (
+        Configuration,
+        ApiTable,
+        IssuerTable,
+        RouteTable,
+        RuleTable,
+        NetworkTable,
+        RegisterTable,
+    ):
         table = tables[kind.__name__]
         fields = msgspec.structs.fields(kind)
         assert list(table["properties"]) == [field.name for field in fields]
@@ -184,7 +194,7 @@ def test_it_says_what_it_is_and_is_plain_json() -> None:
 
 def test_defaults_and_algorithms_are_those_of_the_policy() -> None:
     issuer = json_schema()["$defs"]["IssuerTable"]["properties"]
-    assert issuer["leeway"]["default"] == "5s"
-    assert issuer["max_lifetime"]["default"] == "1h"
+    assert "default" not in issuer["leeway"]  # it is the profile's to say
+    assert issuer["keys_max_age"]["default"] == "24h"
     assert issuer["max_age_ahead"]["default"] == "30s"
     assert issuer["algorithms"]["items"]["enum"] == list(ALGORITHMS)

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from rich.console import Console
 
 from portvakt.config.load import load_data, load_file
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, RouteTable
 from portvakt.errors import ConfigurationError, Problem
 
 Problems = Callable[..., tuple[Problem, ...]]
@@ -23,27 +22,31 @@ def data(**issuer: Any) -> dict[str, Any]:
 def test_a_file_becomes_plain_data(tmp_path: Path, text: str) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(text)
-    assert load_file(file, {}) == Configuration(
-        api=ApiTable(audience="nhn:journal", scopes=("nhn:journal/access",)),
-        issuer=(
-            IssuerTable(
-                issuer="https://sts.example.no", jwks_file="keys.json", algorithms=("ES256",)
-            ),
-        ),
-        route=(
-            RouteTable(path="/journal/{patient}", methods=("GET",), scopes=("nhn:journal/read",)),
-            RouteTable(path="/healthz", public=True),
-        ),
-    )
+    found = load_file(file, {})
+    assert (found.api.audience, found.api.scopes) == ("nhn:journal", ("nhn:journal/access",))
+    (issuer,) = found.issuer
+    assert (issuer.issuer, issuer.jwks_file) == ("https://sts.example.no", "keys.json")
+    assert issuer.algorithms == ("ES256",)
+    journal, healthz = found.route
+    assert (journal.path, journal.methods) == ("/journal/{patient}", ("GET",))
+    assert (journal.scopes, journal.public) == (("nhn:journal/read",), False)
+    assert (healthz.path, healthz.methods, healthz.public) == ("/healthz", UNSET, True)
 
 
-def test_what_is_left_out_has_the_safe_default() -> None:
+def test_what_is_left_out_of_an_issuer_is_left_to_its_profile() -> None:
     issuer = load_data(data()).issuer[0]
-    assert issuer.typ == ("at+jwt",)
-    assert issuer.audience is UNSET
-    assert issuer.other_audiences == ()
-    assert issuer.required_claims == ("sub", "client_id", "jti")
-    assert (issuer.leeway, issuer.max_lifetime, issuer.max_age_ahead) == (5.0, 3600.0, 30.0)
+    for name in ("typ", "audience", "other_audiences", "required_claims", "leeway", "max_lifetime"):
+        assert getattr(issuer, name) is UNSET
+    assert (issuer.max_age_ahead, issuer.keys_max_age) == (30.0, 86400.0)
+    assert (issuer.private, issuer.unsafe_loopback) == (False, False)
+
+
+def test_what_is_left_out_elsewhere_has_the_safe_default() -> None:
+    found = load_data({**data(), "route": [{"path": "/"}]})
+    assert (found.api.sensitivity, found.api.security_level) == ("normal", UNSET)
+    (route,) = found.route
+    assert (route.public, route.unsafe_on_unavailable) == (False, "refuse")
+    assert (found.network.timeout, found.network.proxy) == (5.0, UNSET)
 
 
 def test_durations_become_seconds() -> None:
@@ -58,7 +61,8 @@ def test_data_is_copied_all_the_way_down() -> None:
     given["issuer"][0]["typ"].append("JWT")
     given["issuer"][0]["jwks"]["keys"][0]["kid"] = "2"
     given["issuer"].clear()
-    assert configuration == load_data(data())
+    assert configuration.issuer[0].typ == ("at+jwt",)
+    assert configuration.issuer[0].jwks == {"keys": [{"kid": "1"}]}
 
 
 WITH_A_NUMBER_FOR_A_NAME: dict[Any, int] = {7: 1}
@@ -85,6 +89,41 @@ NOT_THE_FORM: list[tuple[Mapping[str, Any], str, str]] = [
         data(jwks={"a": {"b": [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}}),
         "issuer[0].jwks",
         "nested deeper",
+    ),
+    (
+        {**data(), "api": {"audience": "a", "security_level": "4"}},
+        "api.security_level",
+        "must be a whole number, not text",
+    ),
+    (
+        {**data(), "api": {"audience": "a", "security_level": True}},
+        "api.security_level",
+        "must be a whole number, not true or false",
+    ),
+    (
+        {**data(), "route": [{"path": "/", "matches_request": "pid"}]},
+        "route[0].matches_request",
+        "must be a table, not text",
+    ),
+    (
+        {**data(), "route": [{"path": "/", "units": {"a b": ["1", 2]}}]},
+        "route[0].units.…[1]",
+        "must be text in quotes, not a number",
+    ),
+    (
+        {**data(), "route": [{"path": "/", "claims": [{"claim": 1}]}]},
+        "route[0].claims[0].claim",
+        "must be text or a list, not a number",
+    ),
+    (
+        {**data(), "route": [{"path": "/", "claims": [{"claim": "a", "equals": []}]}]},
+        "route[0].claims[0].equals",
+        "must be text or a number or true or false, not a list",
+    ),
+    (
+        {**data(), "route": [{"path": "/", "claims": [{"claim": "a", "at_least": "1"}]}]},
+        "route[0].claims[0].at_least",
+        "must be a number, not text",
     ),
     (data(typ=None), "issuer[0].typ", "must be a list in [ ], not a Python NoneType"),
     (
@@ -113,7 +152,7 @@ def test_a_value_of_another_form_is_named(
         (data(leewey="5s"), "issuer[0].leewey", "did you mean leeway?"),
         ({**data(), "apis": {}}, "apis", "did you mean api?"),
         (data(Typ=["JWT"]), "issuer[0].Typ", "did you mean typ?"),
-        (data(verify=False), "issuer[0].verify", "known are issuer, algorithms, jwks_file"),
+        (data(verify=False), "issuer[0].verify", "known are profile, issuer, algorithms"),
         (data(**{"a b\n": 1}), "issuer[0].…", "is not known"),
         ({**data(), **WITH_A_NUMBER_FOR_A_NAME}, "7", "is not known"),
     ],
@@ -133,8 +172,6 @@ def test_every_missing_key_is_named() -> None:
         load_data({"issuer": [{}], "route": [{}]})
     assert [(one.place, one.message) for one in caught.value.problems] == [
         ("api", "is missing"),
-        ("issuer[0].issuer", "is missing"),
-        ("issuer[0].algorithms", "is missing"),
         ("route[0].path", "is missing"),
     ]
 

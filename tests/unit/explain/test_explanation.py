@@ -234,7 +234,7 @@ def test_on_a_public_route_no_token_is_looked_at(token: str) -> None:
     explanation = explain(ROUTED, token, url="/healthz")
     words = load("en").words
     assert (explanation.verdict, explanation.headline) == ("admitted", words.admitted_public)
-    assert outcomes(explanation) == ["passed"] * 2 + ["not reached"] * 18
+    assert outcomes(explanation) == ["passed"] * 2 + ["not reached"] * (len(Step) - 2)
     assert explanation.steps[-1].why == words.not_needed
     assert at_step(explanation, Step.ROUTE).found == "any method /healthz (public)"
 
@@ -265,7 +265,7 @@ def test_without_the_issuers_keys_nobody_can_tell() -> None:
     guard.home.leave()
     text = load("en").code[Code.KEYS_UNAVAILABLE]
     assert (explanation.verdict, explanation.status) == ("cannot tell", 503)
-    assert outcomes(explanation) == ["passed"] * 8 + ["not reached"] * 12
+    assert outcomes(explanation) == ["passed"] * 8 + ["not reached"] * (len(Step) - 8)
     assert at_step(explanation, Step.KEY).why == text.what
     assert "Key" in at_step(explanation, Step.SIGNATURE).why
     assert at_step(explanation, Step.AUDIENCE).unverified

@@ -8,6 +8,7 @@ import pytest
 from portvakt import Code, FixedKeys, Guard, HttpRequest, JwkSet, Step, TrustedIssuer
 from portvakt.forge.fault import throwaway
 from portvakt.forge.faults import FAULTS, Fault, Forgery
+from portvakt.forge.identity_faults import IDENTITY_FAULTS
 from portvakt.forge.tokens import TokenBuilder
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.testing import FakeIssuer
@@ -17,12 +18,59 @@ ISSUERS: Final = {alg: FakeIssuer(alg=alg) for alg in ("ES256", "RS256", "EdDSA"
 GUARDS: Final = {alg: issuer.guard() for alg, issuer in ISSUERS.items()}
 BY_ID: Final = {fault.id: fault for fault in FAULTS}
 
+#: Issuers whose tokens speak of people, and may be without a type of their own.
+PROFILED: Final = {
+    name: FakeIssuer(issuer, profile=name, alg="ES256")
+    for name, issuer in (("helseid", None), ("maskinporten", None), ("keycloak", "https://k.test"))
+}
+API: Final = {
+    "audience": "test-api",
+    "ignore": ["security_level", "pid", "hpr_number", "organisation"],
+}
+PROFILED_GUARDS: Final = {name: issuer.guard(api=API) for name, issuer in PROFILED.items()}
+
+
+def applies(fault: Fault, issuer: FakeIssuer) -> bool:
+    token = issuer.builder()
+    return fault.applies(token, Forgery.against(token, several_keys=True))
+
+
 CASES: Final = [
     pytest.param(fault, alg, id=f"{fault.id}-{alg}", marks=pytest.mark.attack(fault.attack))
     for fault in FAULTS
     for alg in ISSUERS
-    if alg == "ES256" or fault.id != "signature-der"
+    if fault not in IDENTITY_FAULTS and (alg == "ES256" or fault.id != "signature-der")
 ]
+PROFILED_CASES: Final = [
+    pytest.param(fault, name, id=f"{fault.id}-{name}", marks=pytest.mark.attack(fault.attack))
+    for name, issuer in PROFILED.items()
+    for fault in FAULTS
+    if applies(fault, issuer)
+]
+
+
+@pytest.mark.parametrize(("fault", "name"), PROFILED_CASES)
+def test_a_near_miss_of_a_profile_is_refused_for_the_reason_its_row_states(
+    fault: Fault, name: str
+) -> None:
+    issuer = PROFILED[name]
+    decision = PROFILED_GUARDS[name].check_blocking(issuer.request(issuer.forged(fault.id)))
+    assert decision.refusal is not None
+    assert decision.refusal.code is fault.code
+
+
+@pytest.mark.twin(*sorted({fault.attack for fault in FAULTS}))
+@pytest.mark.parametrize("name", PROFILED)
+def test_the_honest_token_of_a_profile_is_admitted(name: str) -> None:
+    issuer = PROFILED[name]
+    assert PROFILED_GUARDS[name].check_blocking(issuer.request(issuer.token())).admitted
+
+
+def test_every_fault_applies_somewhere() -> None:
+    everywhere = [*ISSUERS.values(), *PROFILED.values()]
+    assert [
+        one.id for one in FAULTS if not any(applies(one, issuer) for issuer in everywhere)
+    ] == []
 
 
 @pytest.mark.parametrize(("fault", "alg"), CASES)
@@ -52,7 +100,9 @@ def test_every_reason_that_a_token_can_give_is_given_by_a_near_miss() -> None:
     given = {fault.code for fault in FAULTS}
     # Steps before FORM are about the request; the rest is about routes, outages, and a payload that
     # names two issuers, which no JSON writer makes.
-    of_the_token = {code for code in Code if code.step >= Step.FORM and code.status == 401}
+    of_the_token = {
+        code for code in Code if Step.FORM <= code.step <= Step.CONFIRMATION and code.status == 401
+    } - {Code.BINDING_REQUIRED}
     assert of_the_token - given == {Code.ISSUER_CHANGED}
 
 
@@ -109,9 +159,16 @@ def test_a_fault_does_not_apply_where_the_policy_makes_it_none() -> None:
     assert none_here == {
         "alg-not-allowed",
         "client-id-missing",
+        "hpr-letters",
         "id-token",
+        "id-token-said",
         "jti-missing",
         "kid-missing",
+        "level-number",
+        "level-unknown",
+        "organisation-digits",
+        "pid-digits",
+        "pid-test-person",
         "signature-der",
         "sub-missing",
         "typ-absent",

@@ -203,6 +203,21 @@ def test_a_further_demand_on_an_admitted_token() -> None:
         guard.require(request, guard.check_blocking(ISSUER.request()), Requirement.of())
 
 
+def test_a_rule_that_fails_in_a_further_demand_refuses() -> None:
+    def broken(_token: object, _request: object) -> bool:
+        raise ZeroDivisionError
+
+    guard = ISSUER.guard()
+    request = honest()
+    decision = guard.check_blocking(request)
+    refused = guard.require(request, decision, Requirement.of(checks=[broken]))
+    assert code_of(refused) is Code.INTERNAL_ERROR
+    assert refused.response is not None
+    assert refused.response.status == 503
+    honest_rule = Requirement.of(checks=[lambda _token, _request: True])
+    assert guard.require(request, decision, honest_rule) is decision
+
+
 def test_a_method_override_is_refused_on_public_routes_too() -> None:
     guard = ISSUER.guard(route=[{"path": "/open", "methods": ["GET"], "public": True}])
     request = ISSUER.request(url="/open", headers=[("X-HTTP-Method-Override", "DELETE")])

@@ -18,7 +18,6 @@ from portvakt import (
     Routes,
     TrustedIssuer,
 )
-from portvakt.guard import guard as guard_module
 from portvakt.guard.self_test import self_test
 from portvakt.jose import jwk, jws
 from portvakt.jose.algorithms import ALGORITHMS
@@ -151,7 +150,7 @@ def test_a_library_that_verifies_nothing_is_found(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_guard_that_confirms_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard_module, "confirm", lambda _: None)
+    monkeypatch.setattr("portvakt.guard.steps.confirm", lambda _token, _requirement: None)
     assert [one for one in problems(make()) if "(cnf, CLM-30)" in one]
 
 

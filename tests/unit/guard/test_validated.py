@@ -5,6 +5,7 @@ from portvakt.guard.validated import ValidatedTokens
 from portvakt.jose.header import Header
 from portvakt.net.keys import KeySource
 from portvakt.policy.access_token import AccessToken
+from portvakt.policy.identity import NO_IDENTITY
 from portvakt.testing import FakeIssuer
 
 ISSUER = FakeIssuer()
@@ -38,6 +39,8 @@ def verified(
         "j",
         None,
         "t",
+        NO_IDENTITY,
+        0.0,
         {},
     )
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from portvakt import Code
-from portvakt.oauth.challenge import Challenges
+from portvakt.oauth.challenge import Challenges, Hints
 
 CHALLENGES = Challenges("nhn:journal")
 QUOTED = re.compile(r'Bearer (?:[a-z_]+="[ !#-\[\]-~]*"(?:, |$))+')
@@ -32,7 +32,12 @@ def test_every_code_has_a_complete_answer(code: Code) -> None:
 
 
 def test_the_statuses_are_those_of_rfc_6750() -> None:
-    expected = {"invalid_request": 400, "invalid_token": 401, "insufficient_scope": 403}
+    expected = {
+        "invalid_request": 400,
+        "invalid_token": 401,
+        "insufficient_scope": 403,
+        "insufficient_user_authentication": 401,  # RFC 9470
+    }
     for code in Code:
         if code.error is not None:
             assert code.status == expected[code.error], code
@@ -43,14 +48,30 @@ def test_without_credentials_nothing_is_explained() -> None:
     assert ("WWW-Authenticate", 'Bearer realm="nhn:journal"') in answer.headers
 
 
-def test_a_missing_scope_is_named() -> None:
-    answer = CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, "a b")
-    assert answer is CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, "a b")
-    assert dict(answer.headers)["WWW-Authenticate"].endswith('scope="a b"')
-    assert (
-        "scope="
-        not in dict(CHALLENGES.answer(Code.TOKEN_EXPIRED, "a b").headers)["WWW-Authenticate"]
-    )
+def challenge_of(code: Code, hints: Hints) -> str:
+    return dict(CHALLENGES.answer(code, hints).headers)["WWW-Authenticate"]
+
+
+def test_what_can_be_asked_for_is_named() -> None:
+    assert challenge_of(Code.SCOPE_INSUFFICIENT, Hints(scope="a b")).endswith(', scope="a b"')
+    level = challenge_of(Code.LEVEL_TOO_LOW, Hints(acr_values="Level4"))
+    assert 'error="insufficient_user_authentication"' in level
+    assert level.endswith(', acr_values="Level4"')
+    assert challenge_of(Code.AUTHENTICATION_TOO_OLD, Hints(max_age=0)).endswith(', max_age="0"')
+
+
+def test_what_is_not_told_is_not_in_it() -> None:
+    for code in (Code.SCOPE_INSUFFICIENT, Code.LEVEL_TOO_LOW, Code.AUTHENTICATION_TOO_OLD):
+        bare = dict(CHALLENGES.answer(code).headers)["WWW-Authenticate"]
+        for name in ("scope=", "acr_values=", "max_age="):
+            assert name not in bare
+        assert challenge_of(code, Hints(scope="", acr_values="")) == bare
+
+
+def test_an_answer_is_made_once() -> None:
+    answer = CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a b"))
+    assert answer is CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a b"))
+    assert answer is not CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a"))
 
 
 def test_an_outage_says_when_to_come_back() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from portvakt import AccessToken, Code, Refused, TrustedIssuer
 from portvakt.jose.jwk import import_jwk
@@ -30,11 +31,11 @@ CLAIMS: dict[str, Any] = {
 }
 
 
-def check(now: float = NOW, **changes: Any) -> AccessToken:
+def check(now: float = NOW, issuer: TrustedIssuer = ISSUER, **changes: Any) -> AccessToken:
     members = {**CLAIMS, **changes}
     payload = {name: value for name, value in members.items() if value is not ...}
     jws = verify(parse(sign_compact({"alg": "ES256"}, payload, SIGNER), {}), KEY)
-    return check_claims(jws, ISSUER, now)
+    return check_claims(jws, issuer, now)
 
 
 def code_for(now: float = NOW, **changes: Any) -> Code:
@@ -54,6 +55,33 @@ def test_the_honest_claims_pass() -> None:
     assert check().confirmation is None
     assert check().not_before is None
     assert check(scope="").scopes == check(scope=[]).scopes == check().scopes == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scp": "a b"}, {"a", "b"}),
+        ({"roles": ["r"]}, {"r"}),
+        # A person may be an administrator; the client was granted a, and not that.
+        ({"scp": "a", "roles": ["admin"]}, {"a"}),
+        ({"scp": "", "roles": ["admin"]}, set()),
+        ({"scp": [], "roles": ["admin"]}, set()),
+        ({}, set()),
+    ],
+)
+def test_the_first_claim_that_is_there_says_what_is_granted(
+    claims: dict[str, Any], scopes: set[str]
+) -> None:
+    issuer = replace(ISSUER, scope_claims=("scp", "roles"))
+    assert check(issuer=issuer, **claims).scopes == scopes
+
+
+@pytest.mark.parametrize("claims", [{"scp": 1}, {"scp": "a", "roles": [1]}, {"roles": None}])
+def test_no_claim_that_may_say_it_is_malformed(claims: dict[str, Any]) -> None:
+    issuer = replace(ISSUER, scope_claims=("scp", "roles"))
+    with pytest.raises(Refused) as refused:
+        check(issuer=issuer, **claims)
+    assert refused.value.refusal.code is Code.SCOPE_MALFORMED
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from portvakt import Code, ConfigurationError, HttpRequest, Refused, Requirement, Route, Routes
+from portvakt.policy.routes import parameters_of
 
 NOTHING = Requirement.of()
 
@@ -248,3 +249,19 @@ def test_every_flaw_is_reported_at_once() -> None:
         "route[1].methods",
         "route[3].path",
     ]
+
+
+def test_a_path_cannot_say_two_things_of_one_name() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Routes([rule("/journal/{id}/notes/{id}")])
+    (problem,) = error.value.problems
+    assert problem.message == "has two parameters of the name id"
+
+
+def test_the_parameters_of_a_path_are_its_rules() -> None:
+    named = rule("/me/{pid}")
+    routed = HttpRequest(method="GET", url="/me/1", path_parameters=(("pid", "2"), ("other", "3")))
+    assert parameters_of(named, routed) == {"pid": "1", "other": "3"}
+    # A rule that is not for the request adds nothing.
+    assert parameters_of(named, get("/you/1")) == {}
+    assert parameters_of(None, routed) == {"pid": "2", "other": "3"}
