@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_MUTATE := $(VENV)/.installed-mutate
 
 # The rooms that decide who gets in. Every branch of theirs is run by a test, or `make test` fails.
-DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*,src/portvakt/net/*
+DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*,src/portvakt/net/*,src/portvakt/registers/*
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
@@ -46,6 +46,7 @@ format: $(INSTALLED) ## Write every file as the formatter wants it.
 
 bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of one run.
 	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python bench/journal.py
 
 flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.
 	$(BIN)/python bench/flood.py $(ARGS)
