@@ -311,11 +311,24 @@ def _from_query(name: str, request: HttpRequest, _: Parameters) -> str | None:
     if ";" in query:
         return None
     found = [
-        value
-        for key, _, value in (part.partition("=") for part in query.split("&"))
-        if unquote(key.replace("+", " ")) == name
+        (key, value)
+        for key, value in map(_decoded, query.split("&"))
+        if _alike(key) == _alike(name)
     ]
-    return unquote(found[0].replace("+", " ")) if len(found) == 1 else None
+    return found[0][1] if len(found) == 1 and found[0][0] == name else None
+
+
+def _decoded(part: str) -> tuple[str, str]:
+    key, _, value = part.replace("+", " ").partition("=")
+    return unquote(key), unquote(value)
+
+
+def _alike(name: str) -> str:
+    # What stands behind a gateway may fold case (ASP.NET), take name[] for name (Rails), or drop
+    # blanks and turn dots into underscores (PHP): a second name that somebody may take for the
+    # first is a second value.
+    name = name.partition("\0")[0].strip().partition("[")[0]
+    return name.replace(".", "_").replace(" ", "_").casefold()
 
 
 def _from_header(name: str, request: HttpRequest, _: Parameters) -> str | None:

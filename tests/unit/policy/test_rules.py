@@ -175,6 +175,12 @@ def test_the_path_names_whom_the_token_is_about(value: str, met: bool) -> None:
         (f"PID={PID}", False),
         (f"pid=+{PID}", False),
         (f"pid={PID}#", True),
+        # What some other parser takes for the same name is a second value, or no value.
+        (f"pid={PID}&PID=1", False),
+        (f"pid={PID}&pid[]=1", False),
+        (f"pid={PID}&+pid=1", False),
+        (f"pid={PID}&pid%00=1", False),
+        (f"pid[]={PID}", False),
     ],
 )
 def test_the_query_names_them_exactly_once(query: str, met: bool) -> None:
