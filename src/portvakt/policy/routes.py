@@ -16,6 +16,7 @@ from portvakt.errors import ConfigurationError, Problem, Refused, named, said_of
 from portvakt.http.request import HttpRequest
 from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
+from portvakt.policy.rules import MatchesRequest
 from portvakt.refusal import Code
 
 __all__ = ["Route", "Routes", "parameters_of", "path_of"]
@@ -254,6 +255,22 @@ def _flaws(rule: Route) -> Iterator[tuple[str, str]]:
     names = [match[1] for match in _PARAMETER.finditer(rule.path or "")]
     for name in {name for name in names if names.count(name) > 1}:
         yield "path", f"has two parameters of the name {name}"
+    if rule.path is not None:
+        yield from _flaws_of_matches(rule.path, names, rule.requirement)
+
+
+def _flaws_of_matches(
+    path: str, names: Sequence[str], requirement: Requirement
+) -> Iterator[tuple[str, str]]:
+    # Under a parameter that takes slashes, a framework may find parameters of its own.
+    if ":path}" in path:
+        return
+    for one in requirement.rules:
+        if isinstance(one, MatchesRequest) and one.source.startswith("path."):
+            name = one.source.removeprefix("path.")
+            if name not in names:
+                what = said_of(name, "is no parameter of the path, where it would be in braces")
+                yield "matches_request", what
 
 
 def _flaw_of_method(method: str) -> str:

@@ -265,3 +265,19 @@ def test_the_parameters_of_a_path_are_its_rules() -> None:
     # A rule that is not for the request adds nothing.
     assert parameters_of(named, get("/you/1")) == {}
     assert parameters_of(None, routed) == {"pid": "2", "other": "3"}
+
+
+def test_what_is_compared_with_the_path_is_a_parameter_of_it() -> None:
+    own = Requirement.of(matches_request={"pid": "path.pid", "client_id": "query.client"})
+
+    def demanding(path: str) -> Route:
+        return Route(path=path, methods=None, public=False, requirement=own)
+
+    with pytest.raises(ConfigurationError) as error:
+        Routes([demanding("/me/{person}")])
+    (problem,) = error.value.problems
+    assert problem.place == "route[0].matches_request"
+    assert problem.message.startswith("pid is no parameter of the path")
+    Routes([demanding("/me/{pid}")])
+    # A framework may find parameters of its own under what takes slashes.
+    Routes([demanding("/me/{rest:path}")])
