@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
 from portvakt.guard.hints import ASKABLE, hints_for
-from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer, satisfy
+from portvakt.guard.steps import TrustedIssuers, authenticate, check_asked, resolve_issuer, satisfy
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
 from portvakt.oauth.bearer import read_credential, refuse_method_override
@@ -83,6 +83,8 @@ class Guard:
         self.keys = keys
         self.routes = routes if routes is not None else Routes()
         self.registers = registers
+        find = None if registers is None else registers.subjects
+        check_asked(self.routes.requirements, find)
         self._confirm: Confirmation | None = None
         if registers is not None:
             # Most guards have none, and asking takes an event loop to be imported.
@@ -261,6 +263,8 @@ class Guard:
             if self._confirm is not None:
                 demands = (route.requirement, requirement)
                 unconfirmed = await self._confirm(token, demands, elsewhere)
+            elif requirement is not None:
+                check_asked((requirement,), None)
         except Refused as refused:
             return self._refuse(request, route, refused.refusal, now, requirement, token=token)
         except Unavailable as unavailable:

@@ -1,13 +1,13 @@
 """The pure steps of a token's first sight: whose it says it is, whether it is, in whose hands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from portvakt.errors import Refused
+from portvakt.errors import ConfigurationError, Refused, named
 from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
@@ -22,6 +22,7 @@ __all__ = [
     "Candidate",
     "TrustedIssuers",
     "authenticate",
+    "check_asked",
     "confirm",
     "resolve_issuer",
     "satisfy",
@@ -167,6 +168,25 @@ def satisfy(
     # The parameters of the path are read only where a rule may ask for them.
     parameters = parameters_of(route, request) if requirement.ruled else _NO_PARAMETERS
     authorize(token, requirement, request, parameters, now)
+
+
+def check_asked(demands: Iterable[Requirement], find: Callable[[str], object] | None) -> None:
+    """See that every register that is to be asked is there: none is passed over in silence.
+
+    Parameters:
+        demands: what routes, or an API, demand.
+        find: looks a register up by its name, and raises ConfigurationError; None if there are
+            no registers.
+
+    Raises:
+        ConfigurationError: if one is not.
+    """
+    for demand in demands:
+        for name in demand.registers:
+            if find is None:
+                what = f"register {named(name, 'of a demand')} is to be asked, and there is none"
+                raise ConfigurationError(what)
+            find(name)
 
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

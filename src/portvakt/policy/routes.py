@@ -116,6 +116,11 @@ class Routes:
             else:
                 self._exact.setdefault(path, []).append(rule)
 
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """All that is demanded anywhere."""
+        return (self._everywhere.requirement, *(rule.requirement for rule in self.rules))
+
     def match(self, request: HttpRequest, requirement: Requirement | None = None) -> Route:
         """Find the one rule for a request.
 

@@ -54,10 +54,7 @@ class Registers:
         Raises:
             ConfigurationError: if there is none of that name, or it does not know such things.
         """
-        register = self._registers.get(name)
-        if register is None:
-            known = ", ".join(self._registers) or "none"
-            raise ConfigurationError(f"there is no register {name!r}; there are: {known}")
+        register = self._named(name)
         if subject not in register.subjects:
             about = ", ".join(sorted(one.value for one in register.subjects))
             raise ConfigurationError(
@@ -68,9 +65,16 @@ class Registers:
         """Return what a register can be asked about.
 
         Raises:
-            KeyError: if there is none of that name.
+            ConfigurationError: if there is none of that name.
         """
-        return frozenset(self._registers[name].subjects)
+        return frozenset(self._named(name).subjects)
+
+    def _named(self, name: str) -> Register:
+        register = self._registers.get(name)
+        if register is None:
+            known = ", ".join(self._registers) or "none"
+            raise ConfigurationError(f"there is no register {name!r}; there are: {known}")
+        return register
 
     def check_current(self, asked: Sequence[Asked]) -> bool:
         """Judge from memory alone. Never waits; may be called from any thread.

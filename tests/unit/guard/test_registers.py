@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portvakt import Code, ConfigurationError, Decision, Guard, Requirement
+from portvakt import (
+    Code,
+    ConfigurationError,
+    Decision,
+    FixedKeys,
+    Guard,
+    JwkSet,
+    Requirement,
+    Route,
+    Routes,
+)
 from portvakt.registers.base import (
     Answer,
     Question,
@@ -176,3 +186,36 @@ def test_registers_are_opened_and_closed_with_the_guard() -> None:
 
     asyncio.run(live())
     assert book.opened == 0
+
+
+ASKING = Requirement.of(registers=["book"])
+
+
+def test_a_demand_about_a_register_that_is_not_there_is_never_passed_over() -> None:
+    plain = ISSUER.guard(api={"audience": "test-api", "ignore": EVERYTHING, "sensitivity": "low"})
+    request = ISSUER.request(ISSUER.token())
+    assert plain.check_blocking(request, Requirement.of()).admitted
+    with pytest.raises(ConfigurationError, match="register book is to be asked, and there is none"):
+        plain.check_blocking(request, ASKING)
+    with pytest.raises(ConfigurationError, match="register book is to be asked, and there is none"):
+        asyncio.run(plain.check(request, ASKING))
+
+
+def test_a_guard_whose_routes_ask_what_is_not_there_does_not_exist() -> None:
+    from portvakt.registers.verify import Registers
+
+    book = Book("book", [Subject.HPR_NUMBER], Answer(known=True))
+    other = Book("other", [Subject.HPR_NUMBER], Answer(known=True))
+    route = Route(path="/x", methods=None, public=False, requirement=ASKING)
+
+    def guard(routes: Routes, *registers: Register) -> Guard:
+        named = Registers(registers) if registers else None
+        keys = FixedKeys({ISSUER.trusted.issuer: JwkSet.from_object(ISSUER.jwks(), ["ES256"])})
+        return Guard(issuers=[ISSUER.trusted], keys=keys, routes=routes, registers=named)
+
+    for routes in (Routes([route]), Routes(demand=ASKING)):
+        with pytest.raises(ConfigurationError, match="there is none"):
+            guard(routes)
+        with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
+            guard(routes, other)
+        assert guard(routes, book).registers is not None
