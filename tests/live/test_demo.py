@@ -88,7 +88,7 @@ def test_an_api_without_any_guard_is_found_out() -> None:
 
 def test_one_check_left_out_fails_the_one_scene_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with Demo() as running:
-        monkeypatch.setattr("portvakt.guard.steps.confirm", lambda _token, _demanded: None)
+        monkeypatch.setattr("portvakt.guard.steps.confirm", lambda *_, **__: None)
         assert [row.scene.id for row in play_all(running) if not row.ok] == ["bound"]
 
 
@@ -200,7 +200,7 @@ FastAPIGuard.protect = lambda guard, app: None
 
 
 def test_a_guard_that_fails_its_self_test_makes_the_process_exit_with_1() -> None:
-    weakened = "from portvakt.guard import steps; steps.confirm = lambda token, demanded: None"
+    weakened = "from portvakt.guard import steps; steps.confirm = lambda *_, **__: None"
     result = process(f"{weakened}; {_RUN}", "demo", "--once")
     assert result.returncode == 1
     assert "a forged token got in" in result.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
 from portvakt.guard.hints import ASKABLE, hints_for
-from portvakt.guard.steps import TrustedIssuers, authenticate, check_asked, resolve_issuer, satisfy
+from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer, satisfy
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
 from portvakt.oauth.bearer import read_credential, refuse_method_override
@@ -41,6 +41,8 @@ _log: Final = logging.getLogger("portvakt")
 #: Encoded headers remembered at most. An issuer sends one per key; the rest would be noise.
 _MAX_KNOWN_HEADERS: Final = 256
 
+_NO_REGISTERS: Final = "registers are to be asked, and the guard has none"
+
 
 class Guard:
     """Judges requests by one policy. Immutable, and safe to share between threads and tasks.
@@ -58,7 +60,7 @@ class Guard:
         observers: who is told of every decision.
 
     Raises:
-        ConfigurationError: if there is no issuer, or one twice.
+        ConfigurationError: if there is no issuer, or one twice, or registers that nobody has.
     """
 
     def __init__(
@@ -83,14 +85,16 @@ class Guard:
         self.keys = keys
         self.routes = routes if routes is not None else Routes()
         self.registers = registers
-        find = None if registers is None else registers.subjects
-        check_asked(self.routes.requirements, find)
         self._confirm: Confirmation | None = None
+        if registers is None and self.routes.registers:
+            raise ConfigurationError(_NO_REGISTERS)
         if registers is not None:
             # Most guards have none, and asking takes an event loop to be imported.
             from portvakt.guard.questions import Confirmation
 
             self._confirm = Confirmation(registers)
+            for name in self.routes.registers:
+                registers.subjects(name)  # Raises, if there is none of that name.
         self.disclose = disclose
         self.realm = realm if realm is not None else listed[0].audience
         self.clock: Clock = clock if clock is not None else SystemClock()
@@ -233,6 +237,8 @@ class Guard:
     ) -> Decision:
         now, route, token = 0.0, None, None
         unconfirmed: tuple[str, ...] = ()
+        if requirement is not None and requirement.registers and self._confirm is None:
+            raise ConfigurationError(_NO_REGISTERS)
         try:
             now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
             # (1) The one rule for this request.
@@ -256,15 +262,11 @@ class Guard:
                 if len(self._known_headers) < _MAX_KNOWN_HEADERS:
                     self._known_headers[candidate.unverified.encoded_header] = header
             # (4) In the right hands, and with what the rule demands and what the API demands.
-            satisfy(token, route.requirement, route, request, now)
-            if requirement is not None:
-                satisfy(token, requirement, route, request, now)
+            satisfy(token, route.requirement, requirement, route, request, now)
             # (5) What registers know of those whom it names.
             if self._confirm is not None:
                 demands = (route.requirement, requirement)
                 unconfirmed = await self._confirm(token, demands, elsewhere)
-            elif requirement is not None:
-                check_asked((requirement,), None)
         except Refused as refused:
             return self._refuse(request, route, refused.refusal, now, requirement, token=token)
         except Unavailable as unavailable:
@@ -296,7 +298,7 @@ class Guard:
             raise ConfigurationError("require() cannot wait for registers: call check()")
         route, now = decision.route, decision.at
         try:
-            satisfy(decision.token, requirement, route, request, now)
+            satisfy(decision.token, requirement, None, route, request, now)
         except Refused as refused:
             token = decision.token
             return self._refuse(request, route, refused.refusal, now, requirement, token=token)

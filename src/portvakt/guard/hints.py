@@ -26,8 +26,8 @@ def hints_for(
         acr_values: by security level, what the token's issuer calls it.
     """
     if code is Code.SCOPE_INSUFFICIENT:
-        scope = " ".join(demand.challenge for demand in demands).strip()
-        return Hints(scope=scope or None)
+        words = dict.fromkeys(word for demand in demands for word in demand.challenge.split())
+        return Hints(scope=" ".join(words) or None)
     if code is Code.LEVEL_TOO_LOW:
         level = max(demand.security_level for demand in demands)
         # The lowest that will do comes first: RFC 9470 section 3 lists in order of preference.

@@ -1,13 +1,13 @@
 """The pure steps of a token's first sight: whose it says it is, whether it is, in whose hands."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from portvakt.errors import ConfigurationError, Refused, named
+from portvakt.errors import Refused
 from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
@@ -22,7 +22,6 @@ __all__ = [
     "Candidate",
     "TrustedIssuers",
     "authenticate",
-    "check_asked",
     "confirm",
     "resolve_issuer",
     "satisfy",
@@ -126,7 +125,7 @@ def authenticate(candidate: Candidate, keys: JwkSet, now: float) -> AccessToken:
     return check_claims(verify(jws, key), candidate.issuer, now)
 
 
-def confirm(token: AccessToken, requirement: Requirement) -> None:
+def confirm(token: AccessToken, *, bound: bool) -> None:
     """Check that a token is in the right hands.
 
     A token with ``cnf`` is bound to a key, and nothing here can check possession yet: it is
@@ -134,20 +133,21 @@ def confirm(token: AccessToken, requirement: Requirement) -> None:
 
     Parameters:
         token: a verified token.
-        requirement: what the route demands: for data of high sensitivity, a bound token.
+        bound: whether it must be bound, as for data of high sensitivity.
 
     Raises:
         Refused: ``confirmation_unmet`` or ``binding_required``.
     """
     if token.confirmation is not None:
         raise Refused(Code.CONFIRMATION_UNMET, "a bound token was sent as a bearer token")
-    if requirement.bound:
+    if bound:
         raise Refused(Code.BINDING_REQUIRED, "data of high sensitivity, and a bearer token")
 
 
 def satisfy(
     token: AccessToken,
-    requirement: Requirement,
+    demand: Requirement,
+    further: Requirement | None,
     route: Route | None,
     request: HttpRequest,
     now: float,
@@ -156,7 +156,8 @@ def satisfy(
 
     Parameters:
         token: a verified token.
-        requirement: the demand of a route, or of the API itself.
+        demand: the demand of a route, or of the API itself.
+        further: another demand, if there is one; neither loosens the other.
         route: the rule that is for the request, if there is one.
         request: the request that carries the token.
         now: seconds since 1970.
@@ -164,29 +165,15 @@ def satisfy(
     Raises:
         Refused: at step CONFIRMATION or AUTHORIZATION.
     """
-    confirm(token, requirement)
+    # Each step for both: no later one is reached before an earlier one has passed.
+    confirm(token, bound=demand.bound or (further is not None and further.bound))
     # The parameters of the path are read only where a rule may ask for them.
-    parameters = parameters_of(route, request) if requirement.ruled else _NO_PARAMETERS
-    authorize(token, requirement, request, parameters, now)
-
-
-def check_asked(demands: Iterable[Requirement], find: Callable[[str], object] | None) -> None:
-    """See that every register that is to be asked is there: none is passed over in silence.
-
-    Parameters:
-        demands: what routes, or an API, demand.
-        find: looks a register up by its name, and raises ConfigurationError; None if there are
-            no registers.
-
-    Raises:
-        ConfigurationError: if one is not.
-    """
-    for demand in demands:
-        for name in demand.registers:
-            if find is None:
-                what = f"register {named(name, 'of a demand')} is to be asked, and there is none"
-                raise ConfigurationError(what)
-            find(name)
+    parameters = _NO_PARAMETERS
+    if demand.ruled or (further is not None and further.ruled):
+        parameters = parameters_of(route, request)
+    authorize(token, demand, request, parameters, now)
+    if further is not None:
+        authorize(token, further, request, parameters, now)
 
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -1,13 +1,22 @@
 """What the caller is told: a refusal becomes a response (RFC 6750 section 3, RFC 9457, 9470)."""
 
+import re
 from typing import Final
 
 from msgspec import Struct
 
+from portvakt.errors import ConfigurationError, Problem
 from portvakt.http.response import Response, problem
 from portvakt.refusal import Code
 
 __all__ = ["NO_HINTS", "Challenges", "Hints"]
+
+#: What a quoted string holds without being escaped (RFC 9110 section 5.6.4).
+_QUOTED: Final = re.compile(r"[ !#-\[\]-~]{1,256}")
+
+#: Answers remembered at most. A policy has one for each route's demands; an API that makes up
+#: demands for each request has no end of them.
+_MAX_HINTED: Final = 1024
 
 _TITLES: Final = {401: "unauthorized", 403: "forbidden", 503: "unavailable"}
 
@@ -38,11 +47,17 @@ class Challenges:
 
     Parameters:
         realm: the protection space (RFC 9110 section 11.5): the name of the API.
+
+    Raises:
+        ConfigurationError: if the realm could not be quoted.
     """
 
     __slots__ = ("_answers", "_hinted", "_realm")
 
     def __init__(self, realm: str) -> None:
+        if not _QUOTED.fullmatch(realm):
+            message = "must be 1 to 256 characters of ASCII without quotes and backslashes"
+            raise ConfigurationError([Problem("realm", message)])
         self._realm = realm
         self._answers = {code: self._answer(code, NO_HINTS) for code in Code}
         self._hinted: dict[tuple[Code, Hints], Response] = {}
@@ -61,10 +76,11 @@ class Challenges:
             return self._answer(code, NO_HINTS, retry_after)
         if hints is NO_HINTS:
             return self._answers[code]
-        # As many as there are routes: the hints are the policy's.
         answer = self._hinted.get((code, hints))
         if answer is None:
-            answer = self._hinted[code, hints] = self._answer(code, hints)
+            answer = self._answer(code, hints)
+            if len(self._hinted) < _MAX_HINTED:
+                self._hinted[code, hints] = answer
         return answer
 
     def _answer(self, code: Code, hints: Hints, retry_after: int | None = None) -> Response:

@@ -14,16 +14,13 @@ from portvakt.jose.jws import VerifiedJws
 from portvakt.policy.claims import Claims, is_missing
 from portvakt.policy.identifiers import ForeignIdentifier, HprNumber, PersonNumber
 from portvakt.policy.identity import NO_IDENTITY, Identity, Organisation, read_identity
-from portvakt.policy.issuer import TrustedIssuer
+from portvakt.policy.issuer import EXPLICIT_TYPE, TrustedIssuer
 from portvakt.refusal import Code
 
 __all__ = ["EXPLICIT_TYPE", "MAX_TIME", "AccessToken", "check_claims"]
 
 #: 9999-12-31T23:59:59Z. A later time is milliseconds taken for seconds, or an overflow to be.
 MAX_TIME: Final = 253402300799
-
-#: The typ that nothing but an access token has (RFC 9068 section 2.1).
-EXPLICIT_TYPE: Final = "at+jwt"
 
 #: Characters of ``sub``, ``client_id`` and ``jti``.
 MAX_IDENTIFIER: Final = 1024
@@ -228,6 +225,10 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
     # (9) Who, how surely, for whom: what is there is well formed, and of a kind that is accepted.
     claims = issuer.identity
     identity = NO_IDENTITY if claims is None else read_identity(members, claims)
+    signed_in = identity.authenticated_at
+    if signed_in is not None and not signed_in <= now + issuer.max_age_ahead:
+        # It would be recent for ever.
+        raise Refused(Code.IDENTITY_MALFORMED, "it says that the person signs in in the future")
 
     return AccessToken(
         issuer.issuer,

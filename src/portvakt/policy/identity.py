@@ -5,12 +5,12 @@ there and malformed refuses the token: it is never taken for absent (DOMAIN: "va
 Whether the person or organisation exists, and is who the request is about, is not asked here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
-from portvakt.errors import Refused
+from portvakt.errors import ConfigurationError, Problem, Refused
 from portvakt.policy.accepted_persons import AcceptedPersons, KindNotAccepted
 from portvakt.policy.claims import Claims
 from portvakt.policy.identifiers import (
@@ -25,7 +25,17 @@ from portvakt.policy.identifiers import (
 )
 from portvakt.refusal import Code
 
-__all__ = ["NO_IDENTITY", "Identity", "IdentityClaims", "Organisation", "read_identity"]
+__all__ = [
+    "MAX_LEVEL",
+    "NO_IDENTITY",
+    "Identity",
+    "IdentityClaims",
+    "Organisation",
+    "read_identity",
+]
+
+#: Security levels are 1 to this; 0 demands none.
+MAX_LEVEL: Final = 4
 
 #: Characters of a client's name or tenancy: they are shown and compared, never parsed.
 MAX_TEXT: Final = 256
@@ -54,7 +64,7 @@ class Organisation(Struct, frozen=True, gc=False):
 class IdentityClaims(Struct, frozen=True, kw_only=True):
     """Which claims of one issuer carry what. An empty tuple: the issuer does not say it.
 
-    Of several names one is there; where two are, they must say the same.
+    Of several names one is there; where two are, they must say the same, each in its own words.
 
     Attributes:
         security_level: how surely a person was identified.
@@ -71,6 +81,9 @@ class IdentityClaims(Struct, frozen=True, kw_only=True):
         trust_framework: what a client says of a person's work with a patient, as an object.
         persons: which person identifiers are accepted.
         strict_check_digits: whether organisation numbers need a right check digit.
+
+    Raises:
+        ConfigurationError: with every flaw, if names are no names, or levels not on the scale.
     """
 
     security_level: Names = ()
@@ -88,21 +101,33 @@ class IdentityClaims(Struct, frozen=True, kw_only=True):
     persons: AcceptedPersons = AcceptedPersons()
     strict_check_digits: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse to exist when a claim could be looked for under no name."""
+        problems = tuple(self._problems())
+        if problems:
+            raise ConfigurationError(problems)
+
+    def _problems(self) -> Iterator[Problem]:
+        for setting in _NAMING:
+            names: object = getattr(self, setting)
+            # The characters of a string would be looked for one by one, and never be there.
+            if type(names) is not tuple or not all(type(name) is str and name for name in names):
+                yield Problem(setting, "must be a tuple of names")
+        if not all(
+            type(value) is str and type(level) is int and 1 <= level <= MAX_LEVEL
+            for value, level in self.levels.items()
+        ):
+            yield Problem("levels", f"must be whole numbers from 1 to {MAX_LEVEL}, by text")
+        if bool(self.levels) != bool(self.security_level):
+            yield Problem("levels", "are needed with a claim for security_level, and only then")
+        for setting in ("iso6523", "strict_check_digits"):
+            if type(getattr(self, setting)) is not bool:
+                yield Problem(setting, "must be True or False")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Every claim that may be there."""
-        return (
-            *self.security_level,
-            *self.pid,
-            *self.hpr_number,
-            *self.organisation_parent,
-            *self.organisation_child,
-            *self.organisation_supplier,
-            *self.client_name,
-            *self.tenancy,
-            *self.authenticated_at,
-            *self.trust_framework,
-        )
+        return tuple(name for setting in _NAMING for name in getattr(self, setting))
 
     @property
     def carried(self) -> frozenset[str]:
@@ -111,9 +136,25 @@ class IdentityClaims(Struct, frozen=True, kw_only=True):
             "security_level": self.security_level,
             "pid": self.pid,
             "hpr_number": self.hpr_number,
-            "organisation": self.organisation_parent,
+            "organisation": (
+                self.organisation_parent + self.organisation_child + self.organisation_supplier
+            ),
         }
         return frozenset(name for name, claims in named.items() if claims)
+
+
+_NAMING: Final = (
+    "security_level",
+    "pid",
+    "hpr_number",
+    "organisation_parent",
+    "organisation_child",
+    "organisation_supplier",
+    "client_name",
+    "tenancy",
+    "authenticated_at",
+    "trust_framework",
+)
 
 
 class Identity(Struct, frozen=True, gc=False):
@@ -168,92 +209,72 @@ def read_identity(members: Mapping[str, Any], claims: IdentityClaims) -> Identit
         Refused: ``identity_malformed``, or ``identity_refused`` for a kind of person number that
             the policy does not accept.
     """
-    level = _one(members, claims.security_level)
-    pid = _one(members, claims.pid)
-    hpr_number = _one(members, claims.hpr_number)
+    levels = claims.levels
     return Identity(
-        0 if level is None else _level(level, claims),
-        None if pid is None else _read(claims.persons.read, pid, claims.pid),
-        None if hpr_number is None else _read(parse_hpr_number, hpr_number, claims.hpr_number),
+        _one(members, claims.security_level, lambda value: _level(value, levels)) or 0,
+        _one(members, claims.pid, claims.persons.read),
+        _one(members, claims.hpr_number, parse_hpr_number),
         _organisation(members, claims),
-        _text(members, claims.client_name),
-        _text(members, claims.tenancy),
-        _time(members, claims.authenticated_at),
-        _object(members, claims.trust_framework),
+        _one(members, claims.client_name, _text),
+        _one(members, claims.tenancy, _text),
+        _one(members, claims.authenticated_at, _time),
+        _one(members, claims.trust_framework, _object),
     )
 
 
-def _one(members: Mapping[str, Any], names: Names) -> Any:
-    """Return the value under the one of these names that is there; None if none is."""
+def _one(members: Mapping[str, Any], names: Names, parse: Callable[[Any], Any]) -> Any:
+    """Return what the one of these claims that is there says; None if none is."""
     found = None
     for name in names:
-        if name in members:
-            value = members[name]
-            if value is None or (found is not None and found != value):
-                raise Refused(Code.IDENTITY_MALFORMED, f"{name} is null, or contradicts its alias")
-            found = value
+        if name not in members:
+            continue
+        try:
+            value = parse(members[name])
+        except KindNotAccepted as flaw:
+            raise Refused(Code.IDENTITY_REFUSED, f"{name}: {flaw}") from None
+        except MalformedIdentifier as flaw:
+            raise Refused(Code.IDENTITY_MALFORMED, f"{name}: {flaw}") from None
+        if found is not None and found != value:
+            raise Refused(Code.IDENTITY_MALFORMED, f"{name} contradicts {names[0]}, its alias")
+        found = value
     return found
 
 
-def _level(value: Any, claims: IdentityClaims) -> int:
-    level = claims.levels.get(value) if type(value) is str else None
+def _level(value: Any, levels: Mapping[str, int]) -> int:
+    level = levels.get(value) if type(value) is str else None
     if level is None:
-        raise Refused(Code.IDENTITY_MALFORMED, f"{claims.security_level[0]} is no level known here")
+        raise MalformedIdentifier("no level that is known here")
     return level
-
-
-def _read(parse: Callable[[Any], Any], value: Any, names: Names) -> Any:
-    try:
-        return parse(value)
-    except KindNotAccepted as flaw:
-        raise Refused(Code.IDENTITY_REFUSED, f"{names[0]}: {flaw}") from None
-    except MalformedIdentifier as flaw:
-        raise Refused(Code.IDENTITY_MALFORMED, f"{names[0]}: {flaw}") from None
 
 
 def _organisation(members: Mapping[str, Any], claims: IdentityClaims) -> Organisation | None:
     strict = claims.strict_check_digits
     read = parse_iso6523_claim if claims.iso6523 else parse_organisation_number
 
-    def number(names: Names) -> OrganisationNumber | None:
-        value = _one(members, names)
-        if value is None:
-            return None
-        found: OrganisationNumber = _read(
-            lambda value: read(value, strict_check_digits=strict), value, names
-        )
-        return found
+    def number(value: Any) -> OrganisationNumber:
+        return read(value, strict_check_digits=strict)
 
-    parent = number(claims.organisation_parent)
-    child = number(claims.organisation_child)
-    supplier = number(claims.organisation_supplier)
+    parent = _one(members, claims.organisation_parent, number)
+    child = _one(members, claims.organisation_child, number)
+    supplier = _one(members, claims.organisation_supplier, number)
     if parent is None and child is None and supplier is None:
         return None
     return Organisation(parent, child, supplier)
 
 
-def _text(members: Mapping[str, Any], names: Names) -> str | None:
-    value = _one(members, names)
-    if value is None:
-        return None
+def _text(value: Any) -> str:
     if type(value) is not str or len(value) > MAX_TEXT or not value.isprintable():
-        raise Refused(Code.IDENTITY_MALFORMED, f"{names[0]} is not a short text")
+        raise MalformedIdentifier("not a short text")
     return value
 
 
-def _time(members: Mapping[str, Any], names: Names) -> float | None:
-    value = _one(members, names)
-    if value is None:
-        return None
+def _time(value: Any) -> float:
     if (type(value) is not int and type(value) is not float) or not 0 <= value <= MAX_TIME:
-        raise Refused(Code.IDENTITY_MALFORMED, f"{names[0]} is not a time")
+        raise MalformedIdentifier("not a time")
     return value
 
 
-def _object(members: Mapping[str, Any], names: Names) -> Claims | None:
-    value = _one(members, names)
-    if value is None:
-        return None
+def _object(value: Any) -> Claims:
     if type(value) is not dict or not value:
-        raise Refused(Code.IDENTITY_MALFORMED, f"{names[0]} is not an object that says something")
+        raise MalformedIdentifier("not an object that says something")
     return Claims(value)

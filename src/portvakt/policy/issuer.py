@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.header import media_type
 from portvakt.policy.identity import IdentityClaims
 
-__all__ = ["ID_TOKEN_CLAIMS", "MAX_LEEWAY", "TrustedIssuer", "is_words"]
+__all__ = ["EXPLICIT_TYPE", "ID_TOKEN_CLAIMS", "MAX_LEEWAY", "TrustedIssuer", "is_words"]
 
 #: Seconds. More than this is not a difference between clocks.
 MAX_LEEWAY: Final = 300.0
@@ -23,6 +23,9 @@ ALWAYS_REQUIRED: Final = frozenset({"iss", "aud", "exp", "iat"})
 #: What tells an ID token, or a security event, from an access token that has no type of its own
 #: (OpenID Connect Core 1.0 sections 2 and 3.3.2.11, RFC 8417 section 2.2).
 ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events"})
+
+#: The typ that nothing but an access token has (RFC 9068 section 2.1).
+EXPLICIT_TYPE: Final = "at+jwt"
 
 _IDENTIFIER: Final = re.compile(r"[!#-\[\]-~]{1,256}")
 
@@ -96,15 +99,24 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             ("typ", self.types),
             ("other_audiences", self.other_audiences),
             ("required_claims", self.required_claims),
+            ("refused_claims", self.refused_claims),
         ):
             if not is_words(names):
                 yield Problem(setting, "must be a frozenset of strings")
-        for setting in ("issuer", "audience"):
+        for setting in ("issuer", "audience", "subject_claim", "client_claim", "token_id_claim"):
             if type(getattr(self, setting)) is not str:
                 yield Problem(setting, "must be text")
-        for setting in ("leeway", "max_lifetime", "max_age_ahead"):
+        for setting in ("leeway", "max_lifetime", "max_age_ahead", "known_lifetime"):
             if type(getattr(self, setting)) not in {int, float}:
                 yield Problem(setting, "must be a number of seconds")
+        if type(self.scope_claims) is not tuple or any(
+            type(name) is not str for name in self.scope_claims
+        ):
+            yield Problem("scope_claims", "must be a tuple of strings")
+        if not _are_pairs(self.expected_values, str, is_words):
+            yield Problem("expected_values", "must be a tuple of names, each with a frozenset")
+        if not _are_pairs(self.acr_values, int, lambda name: type(name) is str):
+            yield Problem("acr_values", "must be a tuple of levels, each with a string")
 
     def _flaws(self) -> Iterator[Problem]:
         if not _IDENTIFIER.fullmatch(self.issuer):
@@ -139,8 +151,21 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             yield Problem("scope_claims", "must name at least one claim")
         if any(not name or not values for name, values in self.expected_values):
             yield Problem("expected_values", "must name a claim and list at least one value")
+        # Where typ does not tell an access token, something has to, or an ID token would do.
+        if self.types != {EXPLICIT_TYPE} and not (self.refused_claims or self.expected_values):
+            yield Problem("refused_claims", "or expected_values must tell it from an ID token")
+        for _, name in self.acr_values:
+            if not _IDENTIFIER.fullmatch(name):
+                yield Problem("acr_values", "must be words without quotes and backslashes")
         if not (math.isfinite(self.max_age_ahead) and 0 <= self.max_age_ahead <= MAX_LEEWAY):
             yield Problem("max_age_ahead", f"must be between 0 and {MAX_LEEWAY:.0f} seconds")
+
+
+def _are_pairs(pairs: object, kind: type, fits: Callable[[object], bool]) -> bool:
+    return type(pairs) is tuple and all(
+        type(pair) is tuple and len(pair) == 2 and type(pair[0]) is kind and fits(pair[1])
+        for pair in pairs
+    )
 
 
 def is_words(value: object) -> bool:

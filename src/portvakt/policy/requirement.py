@@ -3,14 +3,17 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from portvakt.errors import ConfigurationError, Problem, Refused, said_of
 from portvakt.http.request import HttpRequest
 from portvakt.policy.access_token import AccessToken
-from portvakt.policy.rules import MatchesRequest, Parameters, Rule
+from portvakt.policy.identity import MAX_LEVEL
+from portvakt.policy.rules import MatchesRequest, Parameters, Rule, is_rule
 from portvakt.policy.sensitivity import Sensitivity
 from portvakt.refusal import Code
 
@@ -19,8 +22,10 @@ __all__ = ["IDENTITIES", "MAX_LEVEL", "Check", "Demands", "Requirement", "author
 #: RFC 6749 section 3.3: visible ASCII without quote and backslash.
 _SCOPE_TOKEN: Final = re.compile(r"[!#-\[\]-~]+")
 
-#: Security levels are 1 to this; 0 demands none.
-MAX_LEVEL: Final = 4
+_NUMBER: Final = re.compile(r"[0-9]{9}")
+
+#: inspect.CO_COROUTINE, without the time that importing inspect takes.
+_COROUTINE: Final = 0x80
 
 #: What a route can require that a token says of persons and organisations.
 IDENTITIES: Final = ("pid", "hpr_number", "organisation", "organisation_child", "supplier")
@@ -72,6 +77,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
         bound: likewise: whether a token that anyone can use who has it will not do.
         organisational: whether there is anything to check about organisations.
         ruled: whether there are rules or checks.
+        further: whether there is anything to check beside scopes, lifetime and level.
     """
 
     scopes: frozenset[str]
@@ -93,6 +99,13 @@ class Requirement(Struct, frozen=True, kw_only=True):
     bound: bool = False
     organisational: bool = False
     ruled: bool = False
+    further: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to exist when what follows from the demands does not: it decides what is asked."""
+        stated = asdict(self)
+        if any(stated[name] != value for name, value in _following(stated).items()):
+            raise _flaw("", "is not a requirement that Requirement.of compiled")
 
     @classmethod
     def of(
@@ -143,8 +156,13 @@ class Requirement(Struct, frozen=True, kw_only=True):
         one_of = _scopes("any_scopes", any_scopes)
         if type(security_level) is not int or not 0 <= security_level <= MAX_LEVEL:
             raise _flaw("security_level", f"must be a whole number from 0 to {MAX_LEVEL}")
-        if max_authentication_age is not None and not 0 < max_authentication_age < 10**9:
-            raise _flaw("max_authentication_age", "must be more than nothing")
+        if max_authentication_age is not None and (
+            type(max_authentication_age) not in (int, float)
+            or not 0 < max_authentication_age < 10**9
+        ):
+            raise _flaw("max_authentication_age", "must be a number of seconds, and more than none")
+        if type(unsafe_on_unavailable) is not bool:
+            raise _flaw("unsafe_on_unavailable", "must be True or False")
         identities = _listed("require", require)
         for name in identities:
             if name not in IDENTITIES:
@@ -152,38 +170,42 @@ class Requirement(Struct, frozen=True, kw_only=True):
                 raise _flaw("require", what)
         level = None if sensitivity is None else _sensitivity(sensitivity)
         matches = tuple(MatchesRequest(*one) for one in (matches_request or {}).items())
-        every_rule = (*rules, *matches)
-        own = tuple(checks)
-        organisations = _some("parents", parents), _some("suppliers", suppliers)
-        units = (
-            None
-            if children is None
-            else {
-                parent: _some("children", listed) or frozenset()
-                for parent, listed in children.items()
-            }
-        )
-        return cls(
-            scopes=frozenset(every),
-            challenge=" ".join(every or one_of),
-            any_scopes=frozenset(one_of),
-            security_level=security_level,
-            max_authentication_age=max_authentication_age,
-            identities=identities,
-            clients=_some("clients", clients),
-            parents=organisations[0],
-            suppliers=organisations[1],
-            children=units,
-            rules=every_rule,
-            checks=own,
-            sensitivity=level,
-            registers=_listed("registers", registers),
-            unsafe_on_unavailable=unsafe_on_unavailable,
-            max_lifetime=math.inf if level is None else level.max_lifetime,
-            bound=level is not None and level.bound,
-            organisational=any(one is not None for one in (*organisations, units)),
-            ruled=bool(every_rule or own),
-        )
+        demands: dict[str, Any] = {
+            "scopes": frozenset(every),
+            "challenge": " ".join(dict.fromkeys((*every, *one_of))),
+            "any_scopes": frozenset(one_of),
+            "security_level": security_level,
+            "max_authentication_age": max_authentication_age,
+            "identities": identities,
+            "clients": _some("clients", clients),
+            "parents": _numbers("parents", parents),
+            "suppliers": _numbers("suppliers", suppliers),
+            "children": None if children is None else _units(children),
+            "rules": (*_each("rules", rules, "rules", is_rule), *matches),
+            "checks": _each("checks", checks, "functions that do not wait", _is_check),
+            "sensitivity": level,
+            "registers": _listed("registers", registers),
+            "unsafe_on_unavailable": unsafe_on_unavailable,
+        }
+        return cls(**demands, **_following(demands))
+
+
+def _following(demands: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what follows from demands, so that most requests are asked little."""
+    level = demands["sensitivity"]
+    organisations = (demands[name] for name in ("parents", "suppliers", "children"))
+    organisational = any(listed is not None for listed in organisations)
+    ruled = bool(demands["rules"] or demands["checks"])
+    others = bool(demands["identities"]) or any(
+        demands[name] is not None for name in ("max_authentication_age", "clients")
+    )
+    return {
+        "max_lifetime": math.inf if level is None else level.max_lifetime,
+        "bound": level is not None and level.bound,
+        "organisational": organisational,
+        "ruled": ruled,
+        "further": organisational or ruled or others,
+    }
 
 
 def authorize(
@@ -229,6 +251,8 @@ def authorize(
             Code.LEVEL_TOO_LOW,
             f"level {identity.security_level}, demanded {requirement.security_level}",
         )
+    if not requirement.further:
+        return
     if requirement.max_authentication_age is not None:
         _check_age(identity.authenticated_at, requirement.max_authentication_age, now)
 
@@ -302,13 +326,31 @@ def _flaw(place: str, message: str) -> ConfigurationError:
     return ConfigurationError([Problem(place, message)])
 
 
-def _listed(place: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise _flaw(place, "must be a list of strings")
-    listed = tuple(dict.fromkeys(values))
-    if any(type(value) is not str or not value for value in listed):
-        raise _flaw(place, "must be a list of texts, none of them empty")
+def _each(
+    place: str, values: Iterable[Any], what: str, fits: Callable[[Any], bool]
+) -> tuple[Any, ...]:
+    """Return what was given, in its order, if each of it fits."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise _flaw(place, f"must be a list of {what}")
+    listed = tuple(values)
+    if not all(map(fits, listed)):
+        raise _flaw(place, f"must be a list of {what}")
     return listed
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and value != ""
+
+
+def _is_check(value: object) -> bool:
+    # What a coroutine function returns is not True, so it would refuse everyone.
+    code = getattr(value, "__code__", None)
+    return callable(value) and not getattr(code, "co_flags", 0) & _COROUTINE
+
+
+def _listed(place: str, values: Iterable[str]) -> tuple[str, ...]:
+    texts = _each(place, values, "texts, none of them empty", _is_text)
+    return tuple(dict.fromkeys(texts))
 
 
 def _some(place: str, values: Iterable[str] | None) -> frozenset[str] | None:
@@ -321,12 +363,25 @@ def _some(place: str, values: Iterable[str] | None) -> frozenset[str] | None:
     return frozenset(listed)
 
 
+def _numbers(place: str, values: Iterable[str] | None) -> frozenset[str] | None:
+    """Return listed organisation numbers. In no token is one written otherwise."""
+    numbers = _some(place, values)
+    if not all(map(_NUMBER.fullmatch, numbers or ())):
+        raise _flaw(place, "must be organisation numbers: nine digits each")
+    return numbers
+
+
+def _units(children: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
+    _numbers("children", children)
+    return MappingProxyType(
+        {parent: _numbers("children", listed) or frozenset() for parent, listed in children.items()}
+    )
+
+
 def _scopes(place: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise _flaw(place, "must be a list of strings")
-    words = tuple(dict.fromkeys(values))
+    words = tuple(dict.fromkeys(_each(place, values, "strings", lambda one: type(one) is str)))
     for word in words:
-        if type(word) is not str or not _SCOPE_TOKEN.fullmatch(word):
+        if not _SCOPE_TOKEN.fullmatch(word):
             what = said_of(word, "is not one scope: no spaces, quotes or backslashes")
             raise _flaw(place, what)
     return words

@@ -72,14 +72,24 @@ def parameters_of(route: Route | None, request: HttpRequest) -> Mapping[str, str
     Parameters:
         route: the rule that is for the request, if there is one.
         request: what was received. What a framework found in the path is added to what the rule's
-            template finds there; where both have a name, the template of the policy is believed.
+            template finds there. What the two find under one name and differently is left out: the
+            one would be judged, and the other served.
     """
-    found = dict(request.path_parameters)
+    routed = request.path_parameters
+    found = {}
     if route is not None and route.path is not None and "{" in route.path:
         match = _compile_named(route.path).fullmatch(path_of(request.url))
         if match is not None:
-            found.update(match.groupdict())
-    return found
+            found = match.groupdict()
+    if not routed:
+        return found
+    every = dict(routed)
+    apart = {
+        name
+        for name, value in (*routed, *found.items())
+        if unquote(every.setdefault(name, value)) != unquote(value)
+    }
+    return {name: value for name, value in every.items() if name not in apart}
 
 
 _ANY_TOKEN: Final = Requirement.of()
@@ -115,11 +125,6 @@ class Routes:
                 self._templates.append((_compile(path), rule))
             else:
                 self._exact.setdefault(path, []).append(rule)
-
-    @property
-    def requirements(self) -> tuple[Requirement, ...]:
-        """All that is demanded anywhere."""
-        return (self._everywhere.requirement, *(rule.requirement for rule in self.rules))
 
     def match(self, request: HttpRequest, requirement: Requirement | None = None) -> Route:
         """Find the one rule for a request.
@@ -168,6 +173,12 @@ class Routes:
             and pattern.fullmatch(decoded)
             for pattern, rule in self._readings
         )
+
+    @property
+    def registers(self) -> frozenset[str]:
+        """The names of the registers that any rule wants asked."""
+        every = (self._everywhere, *self.rules)
+        return frozenset(name for rule in every for name in rule.requirement.registers)
 
     def covers(self, template: str, method: str) -> bool:
         """Whether one rule is for every request of a framework's route.

@@ -4,6 +4,8 @@ A rule is compiled when the policy is, and asked of every request after the toke
 of them is ever true of nothing: an empty list is a mistake in the policy, not "any".
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ __all__ = [
     "Parameters",
     "Present",
     "Rule",
+    "is_rule",
 ]
 
 #: The parameters of the path, by name, still percent-encoded.
@@ -57,8 +60,9 @@ class _ClaimRule(Struct, frozen=True):
     claim: str | tuple[str, ...]
 
     def __post_init__(self) -> None:
-        names = (self.claim,) if isinstance(self.claim, str) else self.claim
-        if not names or not all(type(name) is str and name for name in names):
+        names: object = (self.claim,) if isinstance(self.claim, str) else self.claim
+        # A list could be changed behind the policy's back.
+        if type(names) is not tuple or not names or not all(map(_is_name, names)):
             raise ConfigurationError([Problem("claim", "must name a claim")])
 
     @property
@@ -98,7 +102,7 @@ class Equals(_ClaimRule, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what nothing can equal."""
         super().__post_init__()
-        if type(self.value) not in _SCALARS:
+        if not _is_scalar(self.value):
             raise ConfigurationError([Problem("equals", "must be text, a number, true or false")])
 
     def objection(
@@ -126,7 +130,7 @@ class OneOf(_ClaimRule, frozen=True):
             raise ConfigurationError(
                 [Problem("one_of", "must list at least one value; empty does not mean any")]
             )
-        if any(type(value) not in _SCALARS for value in self.values):
+        if not all(map(_is_scalar, self.values)):
             raise ConfigurationError([Problem("one_of", "must list texts, numbers, true or false")])
 
     def objection(
@@ -151,7 +155,7 @@ class AtLeast(_ClaimRule, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what is no number."""
         super().__post_init__()
-        if type(self.least) not in (int, float) or self.least != self.least:
+        if type(self.least) not in (int, float) or not _is_scalar(self.least):
             raise ConfigurationError([Problem("at_least", "must be a number")])
 
     def objection(
@@ -161,7 +165,7 @@ class AtLeast(_ClaimRule, frozen=True):
         value = self._value(token)
         if type(value) in (int, float) and value >= self.least:
             return None
-        return f"{self.name} is not a number of at least {self.least:g}"
+        return f"{self.name} is not a number of at least {self.least}"
 
 
 class _Combination(Struct, frozen=True):
@@ -175,9 +179,13 @@ class _Combination(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse to be true, or false, of nothing."""
-        if not self.rules:
+        name, rules = _NAMES[type(self)], self.rules
+        # A generator would be asked once, and be empty for every request after the first.
+        if type(rules) is not tuple or not all(map(is_rule, rules)):
+            raise ConfigurationError([Problem(name, "must be a tuple of rules")])
+        if not rules:
             raise ConfigurationError(
-                [Problem(_NAMES[type(self)], "must list at least one rule; empty decides nothing")]
+                [Problem(name, "must list at least one rule; empty decides nothing")]
             )
 
 
@@ -212,6 +220,20 @@ class AnyOf(_Combination, frozen=True):
 
 
 _NAMES: Final[dict[type, str]] = {AllOf: "all_of", AnyOf: "any_of"}
+
+
+def is_rule(value: object) -> bool:
+    """Whether something can be asked whether it holds: a rule, and not the class of one."""
+    return not isinstance(value, type) and callable(getattr(value, "objection", None))
+
+
+def _is_name(value: object) -> bool:
+    return type(value) is str and value != ""
+
+
+def _is_scalar(value: object) -> bool:
+    # No claim equals or reaches a number that is none or has no end.
+    return type(value) in _SCALARS and not (type(value) is float and not math.isfinite(value))
 
 
 def _elements(value: Any) -> Sequence[Any]:
@@ -256,8 +278,8 @@ _SOURCES: Final = ("path", "query", "header")
 class MatchesRequest(Struct, frozen=True):
     """What a token says is exactly what the request names: someone acts for themselves alone.
 
-    A value that the request does not name, or names twice, matches nothing. HPR numbers are
-    compared without leading zeros.
+    A value that the request does not name, or names twice, matches nothing; under a name that some
+    parser takes for the same, it is named too. HPR numbers are compared without leading zeros.
 
     Attributes:
         identity: one of :data:`MATCHABLE`.
@@ -269,11 +291,11 @@ class MatchesRequest(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what can never match."""
-        if self.identity not in MATCHABLE:
+        if self.identity not in [*MATCHABLE]:
             known = ", ".join(MATCHABLE)
             what = said_of(self.identity, f"cannot be compared; known are {known}")
             raise ConfigurationError([Problem("matches_request", what)])
-        kind, dot, name = self.source.partition(".")
+        kind, dot, name = str(self.source).partition(".")
         if kind not in _SOURCES or not dot or not name:
             raise ConfigurationError(
                 [
@@ -302,44 +324,55 @@ class MatchesRequest(Struct, frozen=True):
 
 def _from_path(name: str, _: HttpRequest, parameters: Parameters) -> str | None:
     value = parameters.get(name)
-    return None if value is None else unquote(value)
+    return None if value is None else _decoded(value)
 
 
 def _from_query(name: str, request: HttpRequest, _: Parameters) -> str | None:
-    query = request.url.partition("?")[2].partition("#")[0]
-    # Some frameworks split at semicolons too: what two parsers read in two ways names nothing.
-    if ";" in query:
+    query = request.url.partition("?")[2]
+    # Some frameworks split at semicolons too, and some take a fragment for a part of the query:
+    # what two parsers read in two ways names nothing.
+    if ";" in query or "#" in query:
         return None
-    found = [
-        (key, value)
-        for key, value in map(_decoded, query.split("&"))
-        if _alike(key) == _alike(name)
-    ]
-    return found[0][1] if len(found) == 1 and found[0][0] == name else None
-
-
-def _decoded(part: str) -> tuple[str, str]:
-    key, _, value = part.replace("+", " ").partition("=")
-    return unquote(key), unquote(value)
-
-
-def _alike(name: str) -> str:
-    # What stands behind a gateway may fold case (ASP.NET), take name[] for name (Rails), or drop
-    # blanks and turn dots into underscores (PHP): a second name that somebody may take for the
-    # first is a second value.
-    name = name.partition("\0")[0].strip().partition("[")[0]
-    return name.replace(".", "_").replace(" ", "_").casefold()
+    parts = (part.partition("=") for part in query.replace("+", " ").split("&"))
+    pairs = [(_decoded(key), value) for key, _, value in parts]
+    meant = _spoken(name)
+    found = [(key, value) for key, value in pairs if key is None or _spoken(key) == meant]
+    return _decoded(found[0][1]) if len(found) == 1 and found[0][0] == name else None
 
 
 def _from_header(name: str, request: HttpRequest, _: Parameters) -> str | None:
-    lowered = name.lower()
-    # A server that folds names (WSGI) takes X_Pid for X-Pid: then two of them are there.
+    lowered, length = name.lower(), len(name)
+    # WSGI takes X_Pid for X-Pid, and CGI any mark for any other: then two of them are there.
+    meant = _MARK.sub("-", lowered)
     found = [
-        value
+        (key, value)
         for key, value in request.headers
-        if key.lower().replace("_", "-") == lowered.replace("_", "-")
+        if len(key) == length and _MARK.sub("-", key.lower()) == meant
     ]
-    return found[0] if len(found) == 1 else None
+    return found[0][1] if len(found) == 1 and found[0][0].lower() == lowered else None
 
 
 _READERS: Final = {"path": _from_path, "query": _from_query, "header": _from_header}
+_MARK: Final = re.compile(r"[^a-z0-9]")
+
+
+#: What PHP leaves out of the name of a query parameter, or takes for another mark.
+_UNSPOKEN: Final = re.compile(r"[\[\0].*|[\W_]+", re.DOTALL)
+
+
+def _spoken(name: str) -> str:
+    """Return the name of a query parameter as whoever is least particular about names reads it.
+
+    ASP.NET takes PID for pid; PHP takes "pid[]" and " pid" for it, and p.id for p_id.
+    """
+    return _UNSPOKEN.sub("", name.casefold())
+
+
+def _decoded(text: str) -> str | None:
+    """Return what percent-encoded text says; None if that is no UTF-8, and so read in many ways."""
+    if "%" not in text:
+        return text
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return None

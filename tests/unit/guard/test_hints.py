@@ -12,6 +12,14 @@ def test_scopes_of_route_and_api_are_named_together() -> None:
     demands = [Requirement.of(["a", "b"]), Requirement.of(["c"])]
     assert hints_for(Code.SCOPE_INSUFFICIENT, demands, ()) == Hints(scope="a b c")
     assert hints_for(Code.SCOPE_INSUFFICIENT, [Requirement.of()], ()) == Hints()
+    twice = [Requirement.of(["a"]), Requirement.of(), Requirement.of(["b", "a"])]
+    assert hints_for(Code.SCOPE_INSUFFICIENT, twice, ()) == Hints(scope="a b")
+
+
+def test_a_client_that_asks_for_what_is_named_is_not_told_to_ask_again() -> None:
+    # Of which one is enough, no parameter of a challenge says: all of them are named.
+    demands = [Requirement.of(["a"], any_scopes=["b", "c"])]
+    assert hints_for(Code.SCOPE_INSUFFICIENT, demands, ()) == Hints(scope="a b c")
 
 
 def test_the_levels_that_will_do_are_named_the_lowest_first() -> None:

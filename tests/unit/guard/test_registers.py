@@ -26,6 +26,7 @@ from portvakt.registers.base import (
     RegisterHealth,
     Subject,
 )
+from portvakt.registers.verify import Registers
 from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
@@ -163,6 +164,27 @@ def test_what_the_endpoint_demands_is_asked_as_well() -> None:
         two.require(request, two.check_blocking(request), demand)
 
 
+def test_registers_that_nobody_has_are_not_passed_over() -> None:
+    demand = Requirement.of(registers=["book"])
+    keys = FixedKeys({ISSUER.trusted.issuer: JwkSet.from_object(ISSUER.jwks(), ["ES256"])})
+    parts: dict[str, Any] = {"issuers": [ISSUER.trusted], "keys": keys, "clock": ISSUER.clock}
+    rule = Route(path="/", methods=None, public=False, requirement=demand)
+    for routes in (Routes([rule]), Routes(demand=demand)):
+        with pytest.raises(ConfigurationError, match="registers"):
+            Guard(**parts, routes=routes)
+    guard, request = Guard(**parts), ISSUER.request(ISSUER.token())
+    assert guard.check_blocking(request, Requirement.of()).admitted
+    with pytest.raises(ConfigurationError, match="registers"):
+        guard.check_blocking(request, demand)
+    with pytest.raises(ConfigurationError, match="registers"):
+        asyncio.run(guard.check(request, demand))
+    with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
+        Guard(**parts, routes=Routes([rule]), registers=Registers([Book("other", [], YES)]))
+    other = Guard(**parts, registers=Registers([Book("other", [], YES)]))
+    with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
+        other.check_blocking(request, demand)
+
+
 def test_a_route_that_names_no_register_asks_none() -> None:
     book = Book("book", [Subject.PID], NO)
     guard = guard_with(book)
@@ -186,36 +208,3 @@ def test_registers_are_opened_and_closed_with_the_guard() -> None:
 
     asyncio.run(live())
     assert book.opened == 0
-
-
-ASKING = Requirement.of(registers=["book"])
-
-
-def test_a_demand_about_a_register_that_is_not_there_is_never_passed_over() -> None:
-    plain = ISSUER.guard(api={"audience": "test-api", "ignore": EVERYTHING, "sensitivity": "low"})
-    request = ISSUER.request(ISSUER.token())
-    assert plain.check_blocking(request, Requirement.of()).admitted
-    with pytest.raises(ConfigurationError, match="register book is to be asked, and there is none"):
-        plain.check_blocking(request, ASKING)
-    with pytest.raises(ConfigurationError, match="register book is to be asked, and there is none"):
-        asyncio.run(plain.check(request, ASKING))
-
-
-def test_a_guard_whose_routes_ask_what_is_not_there_does_not_exist() -> None:
-    from portvakt.registers.verify import Registers
-
-    book = Book("book", [Subject.HPR_NUMBER], Answer(known=True))
-    other = Book("other", [Subject.HPR_NUMBER], Answer(known=True))
-    route = Route(path="/x", methods=None, public=False, requirement=ASKING)
-
-    def guard(routes: Routes, *registers: Register) -> Guard:
-        named = Registers(registers) if registers else None
-        keys = FixedKeys({ISSUER.trusted.issuer: JwkSet.from_object(ISSUER.jwks(), ["ES256"])})
-        return Guard(issuers=[ISSUER.trusted], keys=keys, routes=routes, registers=named)
-
-    for routes in (Routes([route]), Routes(demand=ASKING)):
-        with pytest.raises(ConfigurationError, match="there is none"):
-            guard(routes)
-        with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
-            guard(routes, other)
-        assert guard(routes, book).registers is not None

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from portvakt import Code
+from portvakt import Code, ConfigurationError
 from portvakt.oauth.challenge import Challenges, Hints
 
 CHALLENGES = Challenges("nhn:journal")
@@ -72,6 +72,34 @@ def test_an_answer_is_made_once() -> None:
     answer = CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a b"))
     assert answer is CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a b"))
     assert answer is not CHALLENGES.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a"))
+
+
+def test_everything_that_can_be_asked_for_is_quoted_as_rfc_9470_wants() -> None:
+    hints = Hints(scope="a b", acr_values="Level3 Level4", max_age=60)
+    challenge = challenge_of(Code.LEVEL_TOO_LOW, hints)
+    assert QUOTED.fullmatch(challenge)
+    assert challenge == (
+        'Bearer realm="nhn:journal", error="insufficient_user_authentication", '
+        f'error_description="{Code.LEVEL_TOO_LOW.sentence}", '
+        'scope="a b", acr_values="Level3 Level4", max_age="60"'
+    )
+
+
+def test_no_end_of_demands_fills_the_memory() -> None:
+    challenges = Challenges("api")
+    for number in range(1500):
+        hints = Hints(scope=f"patient/{number}")
+        answer = challenges.answer(Code.SCOPE_INSUFFICIENT, hints)
+        assert dict(answer.headers)["WWW-Authenticate"].endswith(f'scope="patient/{number}"')
+    assert len(challenges._hinted) == 1024
+
+
+@pytest.mark.parametrize("realm", ["", 'a"b', "a\\b", "a\r\nSet-Cookie: x", "å", "x" * 257])
+def test_a_realm_that_cannot_be_quoted_is_a_mistake(realm: str) -> None:
+    with pytest.raises(ConfigurationError, match="realm"):
+        Challenges(realm)
+    answer = Challenges("Helse Nord's API: journal [test]").answer(Code.CREDENTIAL_MISSING)
+    assert QUOTED.fullmatch(dict(answer.headers)["WWW-Authenticate"])
 
 
 def test_an_outage_says_when_to_come_back() -> None:

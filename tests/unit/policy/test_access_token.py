@@ -10,6 +10,8 @@ from portvakt.jose.jwk import import_jwk
 from portvakt.jose.jws import parse, verify
 from portvakt.jose.signer import Signer, sign_compact
 from portvakt.policy.access_token import check_claims
+from portvakt.policy.identity import IdentityClaims
+from portvakt.policy.issuer import ID_TOKEN_CLAIMS
 
 SIGNER = Signer.generate("ES256")
 KEY = import_jwk(SIGNER.public_jwk(), frozenset({"ES256"}))
@@ -31,14 +33,17 @@ CLAIMS: dict[str, Any] = {
 }
 
 
-def check(now: float = NOW, issuer: TrustedIssuer = ISSUER, **changes: Any) -> AccessToken:
+def check(
+    now: float = NOW, /, issuer: Any = ISSUER, typ: Any = None, **changes: Any
+) -> AccessToken:
     members = {**CLAIMS, **changes}
     payload = {name: value for name, value in members.items() if value is not ...}
-    jws = verify(parse(sign_compact({"alg": "ES256"}, payload, SIGNER), {}), KEY)
+    header = {"alg": "ES256"} if typ is None else {"alg": "ES256", "typ": typ}
+    jws = verify(parse(sign_compact(header, payload, SIGNER), {}), KEY)
     return check_claims(jws, issuer, now)
 
 
-def code_for(now: float = NOW, **changes: Any) -> Code:
+def code_for(now: float = NOW, /, **changes: Any) -> Code:
     with pytest.raises(Refused) as refused:
         check(now, **changes)
     return refused.value.refusal.code
@@ -79,9 +84,113 @@ def test_the_first_claim_that_is_there_says_what_is_granted(
 @pytest.mark.parametrize("claims", [{"scp": 1}, {"scp": "a", "roles": [1]}, {"roles": None}])
 def test_no_claim_that_may_say_it_is_malformed(claims: dict[str, Any]) -> None:
     issuer = replace(ISSUER, scope_claims=("scp", "roles"))
-    with pytest.raises(Refused) as refused:
-        check(issuer=issuer, **claims)
-    assert refused.value.refusal.code is Code.SCOPE_MALFORMED
+    assert code_for(issuer=issuer, **claims) is Code.SCOPE_MALFORMED
+
+
+LIKE = replace(ISSUER, types=frozenset({"at+jwt", "jwt", "absent"}))
+
+
+@pytest.mark.parametrize("typ", [None, "JWT", "jwt", "application/jwt", "dpop+jwt", "logout+jwt"])
+@pytest.mark.parametrize("name", sorted(ID_TOKEN_CLAIMS))
+def test_what_only_other_tokens_have_is_in_no_access_token(typ: str | None, name: str) -> None:
+    values: list[Any] = ["x", None, "", [], False]
+    for value in values:
+        assert code_for(issuer=LIKE, typ=typ, **{name: value}) is Code.NOT_ACCESS_TOKEN
+    assert check(issuer=LIKE, typ=typ, **{f"{name}_": "x"}).subject == "s"
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt"])
+def test_a_token_whose_typ_says_what_it_is_may_have_them(typ: str) -> None:
+    claims = dict.fromkeys(ID_TOKEN_CLAIMS, "x")
+    assert check(issuer=LIKE, typ=typ, **claims).subject == "s"
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "JWT", None])
+@pytest.mark.parametrize(
+    ("value", "met"),
+    [
+        ("Bearer", True),
+        ("DPoP", True),
+        ("ID", False),
+        ("bearer", False),
+        ("B", False),
+        ("", False),
+        (..., False),
+        (None, False),
+        (True, False),
+        (0, False),
+        # No set can be asked for these: they have no hash.
+        (["Bearer"], False),
+        ({"Bearer": "Bearer"}, False),
+        ([[]], False),
+    ],
+)
+def test_a_value_that_tells_access_tokens_is_demanded_of_each(
+    typ: str | None, value: Any, met: bool
+) -> None:
+    expected = (("kind", frozenset({"Bearer", "DPoP"})),)
+    issuer = replace(LIKE, expected_values=expected)
+    if met:
+        assert check(issuer=issuer, typ=typ, kind=value).subject == "s"
+    else:
+        assert code_for(issuer=issuer, typ=typ, kind=value) is Code.NOT_ACCESS_TOKEN
+
+
+RENAMED = replace(
+    ISSUER,
+    subject_claim="oid",
+    client_claim="azp",
+    token_id_claim="uti",
+    required_claims=frozenset({"oid", "azp"}),
+)
+
+
+def test_claims_may_have_other_names() -> None:
+    token = check(issuer=RENAMED, oid="o", azp="a", uti="u")
+    assert (token.subject, token.client_id, token.token_id) == ("o", "a", "u")
+    # The usual names are other claims then, which nobody looks at.
+    others = check(issuer=RENAMED, oid="o", azp="a", sub=[], client_id=None, jti=1)
+    assert (others.subject, others.client_id, others.token_id) == ("o", "a", None)
+
+
+@pytest.mark.parametrize("name", ["oid", "azp", "uti"])
+@pytest.mark.parametrize("value", [None, "", 1, True, [], ["a"], {}, "x" * 1025, "a\n", "\u202e"])
+def test_a_renamed_claim_is_looked_at_as_the_usual_one(name: str, value: Any) -> None:
+    claims = {"oid": "o", "azp": "a", "uti": "u", name: value}
+    assert code_for(issuer=RENAMED, **claims) is Code.CLAIM_MALFORMED
+
+
+@pytest.mark.parametrize("name", ["oid", "azp"])
+def test_a_renamed_claim_that_is_required_is_missed(name: str) -> None:
+    claims = {"oid": "o", "azp": "a", name: ...}
+    assert code_for(issuer=RENAMED, **claims) is Code.CLAIM_MISSING
+
+
+def test_what_is_known_of_an_issuers_lifetimes_is_on_its_tokens() -> None:
+    known = replace(ISSUER, max_lifetime=5700.0, known_lifetime=5700.0)
+    assert check().known_lifetime == 0
+    assert check(issuer=known, exp=NOW + 5700).known_lifetime == 5700
+    assert code_for(issuer=known, exp=NOW + 5701) is Code.LIFETIME_TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "met"),
+    [
+        (0, True),
+        (NOW, True),
+        (NOW + 30, True),
+        (NOW + 30.5, False),
+        (NOW + 86400, False),
+        (253402300799, False),
+    ],
+)
+def test_nobody_signs_in_in_the_future(auth_time: float, met: bool) -> None:
+    issuer = replace(ISSUER, identity=IdentityClaims(authenticated_at=("auth_time",)))
+    if met:
+        assert check(issuer=issuer, auth_time=auth_time).identity.authenticated_at == auth_time
+    else:
+        # It would be recent enough for every route, for ever.
+        assert code_for(issuer=issuer, auth_time=auth_time) is Code.IDENTITY_MALFORMED
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portvakt import Code, Refused
+from portvakt import Code, ConfigurationError, Refused
 from portvakt.policy.accepted_persons import AcceptedPersons
 from portvakt.policy.identity import NO_IDENTITY, IdentityClaims, Organisation, read_identity
 
@@ -114,6 +114,70 @@ def test_two_names_for_one_thing_must_agree() -> None:
     assert code_of({"tenancy": "a", "old_tenancy": None}) is Code.IDENTITY_MALFORMED
 
 
+ALIASES = IdentityClaims(
+    security_level=("level", "assurance"),
+    levels={"3": 3, "4": 4, "high": 4},
+    pid=("pid", "old_pid"),
+    hpr_number=("hpr", "old_hpr"),
+    organisation_parent=("parent", "old_parent"),
+    authenticated_at=("auth_time", "old_time"),
+)
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        # The same in other words.
+        ({"level": "4", "assurance": "high"}, None),
+        ({"hpr": "9144900", "old_hpr": "009144900"}, None),
+        ({"auth_time": 5, "old_time": 5.0}, None),
+        # Another level, person or time, whichever comes first.
+        ({"level": "3", "assurance": "high"}, Code.IDENTITY_MALFORMED),
+        ({"level": "4", "assurance": "3"}, Code.IDENTITY_MALFORMED),
+        ({"pid": "17056600574", "old_pid": "55507608360"}, Code.IDENTITY_REFUSED),
+        ({"hpr": "9144900", "old_hpr": "9144901"}, Code.IDENTITY_MALFORMED),
+        ({"parent": "917897468", "old_parent": "994598759"}, Code.IDENTITY_MALFORMED),
+        ({"auth_time": 5, "old_time": 6}, Code.IDENTITY_MALFORMED),
+        # In Python True is 1, and what is sound does not make up for what is not.
+        ({"auth_time": 1, "old_time": True}, Code.IDENTITY_MALFORMED),
+        ({"auth_time": True, "old_time": 1}, Code.IDENTITY_MALFORMED),
+        ({"pid": "17056600574", "old_pid": None}, Code.IDENTITY_MALFORMED),
+        ({"pid": [], "old_pid": "17056600574"}, Code.IDENTITY_MALFORMED),
+        ({"level": "4", "assurance": ["high"]}, Code.IDENTITY_MALFORMED),
+        ({"auth_time": 0, "old_time": 5}, Code.IDENTITY_MALFORMED),
+    ],
+)
+def test_aliases_say_the_same_each_in_its_own_words(
+    members: dict[str, Any], code: Code | None
+) -> None:
+    assert code_of(members, ALIASES) is code
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"pid": "pid"}, "pid"),
+        ({"pid": ["pid"]}, "pid"),
+        ({"hpr_number": ("",)}, "hpr_number"),
+        ({"tenancy": (1,)}, "tenancy"),
+        ({"authenticated_at": None}, "authenticated_at"),
+        ({"levels": {"high": 5}}, "levels"),
+        ({"levels": {"high": 0}}, "levels"),
+        ({"levels": {"high": True}}, "levels"),
+        ({"levels": {"high": "4"}}, "levels"),
+        ({"levels": {4: 4}}, "levels"),
+        ({"levels": {}}, "levels"),
+        ({"security_level": ()}, "levels"),
+        ({"iso6523": "false"}, "iso6523"),
+        ({"strict_check_digits": 0}, "strict_check_digits"),
+    ],
+)
+def test_claims_that_would_never_be_found_are_a_mistake(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigurationError) as mistake:
+        IdentityClaims(**{"security_level": ("acr",), "levels": {"high": 4}, **change})
+    assert [problem.place for problem in mistake.value.problems] == [place]
+
+
 def test_organisations_may_be_objects() -> None:
     claims = IdentityClaims(organisation_parent=("consumer",), iso6523=True)
     honest = {"authority": "iso6523-actorid-upis", "ID": "0192:991825827"}
@@ -122,7 +186,12 @@ def test_organisations_may_be_objects() -> None:
     assert found.parent is not None
     assert found.parent.number == "991825827"
     assert found.child is None
-    for value in ("991825827", {**honest, "authority": "x"}, {**honest, "ID": "991825827"}):
+    for value in (
+        *("991825827", None, [], [honest], {}, {"ID": honest["ID"]}),
+        *({**honest, "authority": "x"}, {**honest, "authority": [honest["authority"]]}),
+        *({**honest, "ID": "991825827"}, {**honest, "ID": [honest["ID"]]}, {**honest, "ID": None}),
+        *({**honest, "ID": "0192:991825828"}, {**honest, "ID": "0007:991825827"}),
+    ):
         assert code_of({"consumer": value}, claims) is Code.IDENTITY_MALFORMED
 
 
@@ -137,4 +206,7 @@ def test_what_may_be_carried_is_known_beforehand() -> None:
     assert CLAIMS.carried == {"security_level", "pid", "hpr_number", "organisation"}
     assert IdentityClaims(pid=("pid",)).carried == {"pid"}
     assert IdentityClaims(client_name=("name",)).carried == frozenset()
+    # A part of an organisation is about it, whether or not the whole is named too.
+    assert IdentityClaims(organisation_supplier=("supplier",)).carried == {"organisation"}
+    assert IdentityClaims(organisation_child=("child",)).carried == {"organisation"}
     assert set(WHOLE) < set(CLAIMS.names)

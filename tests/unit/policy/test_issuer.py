@@ -12,6 +12,9 @@ COMPLETE: dict[str, Any] = {
     "algorithms": frozenset({"ES256"}),
 }
 
+#: Nothing tells an access token of this issuer from its ID tokens.
+NOTHING_TOLD: dict[str, Any] = {"types": frozenset({"jwt"}), "refused_claims": frozenset()}
+
 
 def test_the_complete_one_exists_with_the_defaults_of_the_design() -> None:
     issuer = TrustedIssuer(**COMPLETE)
@@ -60,9 +63,28 @@ def test_what_decides_who_gets_in_has_no_default(missing: str) -> None:
         ({"scope_claims": ("scp", "")}, "scope_claims", "at least one claim"),
         ({"expected_values": (("ver", frozenset()),)}, "expected_values", "at least one value"),
         ({"expected_values": (("", frozenset({"2"})),)}, "expected_values", "name a claim"),
-        ({"known_lifetime": 3601.0}, "known_lifetime", "between nothing and max_lifetime"),
         ({"max_age_ahead": -1.0}, "max_age_ahead", "between 0 and 300"),
         ({"max_age_ahead": 301.0}, "max_age_ahead", "between 0 and 300"),
+        ({"known_lifetime": -1.0}, "known_lifetime", "between nothing and max_lifetime"),
+        ({"known_lifetime": 3601.0}, "known_lifetime", "between nothing and max_lifetime"),
+        ({"known_lifetime": float("nan")}, "known_lifetime", "between nothing and max_lifetime"),
+        ({"subject_claim": ""}, "subject_claim", "name a claim"),
+        ({"client_claim": ""}, "client_claim", "name a claim"),
+        ({"token_id_claim": ""}, "token_id_claim", "name a claim"),
+        ({"scope_claims": ()}, "scope_claims", "at least one"),
+        ({"scope_claims": ("scope", "")}, "scope_claims", "at least one"),
+        ({"expected_values": (("typ", frozenset()),)}, "expected_values", "at least one"),
+        ({"expected_values": (("", frozenset({"x"})),)}, "expected_values", "at least one"),
+        ({"acr_values": ((4, 'a"b'),)}, "acr_values", "without quotes"),
+        ({"acr_values": ((4, "a\\"),)}, "acr_values", "without quotes"),
+        ({"acr_values": ((4, "a\r\nX: y"),)}, "acr_values", "without quotes"),
+        ({"acr_values": ((4, ""),)}, "acr_values", "without quotes"),
+        (NOTHING_TOLD, "refused_claims", "tell it from an ID token"),
+        (
+            {**NOTHING_TOLD, "types": frozenset({"at+jwt", "absent"})},
+            "refused_claims",
+            "tell it from an ID token",
+        ),
     ],
 )
 def test_what_is_empty_unknown_or_out_of_range_is_named(
@@ -87,6 +109,12 @@ def test_what_is_empty_unknown_or_out_of_range_is_named(
         {"types": frozenset({"jwt", "absent"})},
         {"other_audiences": frozenset({"account"})},
         {"required_claims": frozenset()},
+        {"known_lifetime": 3600.0},
+        {"scope_claims": ("scp", "roles")},
+        {"refused_claims": frozenset()},
+        {**NOTHING_TOLD, "expected_values": (("typ", frozenset({"Bearer"})),)},
+        {**NOTHING_TOLD, "refused_claims": frozenset({"nonce"})},
+        {"acr_values": ((3, "Level3"), (4, "Level4"))},
         {"leeway": 5, "max_lifetime": 60, "max_age_ahead": 0},
     ],
 )
@@ -114,10 +142,29 @@ def test_the_honest_neighbours_exist(change: dict[str, Any]) -> None:
         ({"leeway": "5s"}, "leeway"),
         ({"max_lifetime": True}, "max_lifetime"),
         ({"max_age_ahead": None}, "max_age_ahead"),
+        ({"known_lifetime": "95m"}, "known_lifetime"),
+        ({"subject_claim": ("sub",)}, "subject_claim"),
+        ({"client_claim": None}, "client_claim"),
+        ({"token_id_claim": 1}, "token_id_claim"),
+        ({"scope_claims": "scope"}, "scope_claims"),
+        ({"scope_claims": ["scope"]}, "scope_claims"),
+        ({"scope_claims": ("scope", None)}, "scope_claims"),
+        ({"refused_claims": "nonce"}, "refused_claims"),
+        ({"refused_claims": ["nonce"]}, "refused_claims"),
+        ({"expected_values": {"typ": {"Bearer"}}}, "expected_values"),
+        ({"expected_values": (("typ", "Bearer"),)}, "expected_values"),
+        ({"expected_values": (("typ", {"Bearer"}),)}, "expected_values"),
+        ({"expected_values": (("typ", frozenset({True})),)}, "expected_values"),
+        ({"expected_values": ((1, frozenset({"Bearer"})),)}, "expected_values"),
+        ({"expected_values": (("typ",),)}, "expected_values"),
+        ({"expected_values": ("typ",)}, "expected_values"),
+        ({"acr_values": {4: "Level4"}}, "acr_values"),
+        ({"acr_values": (("4", "Level4"),)}, "acr_values"),
+        ({"acr_values": ((4, None),)}, "acr_values"),
     ],
 )
 def test_what_is_of_another_type_is_no_policy(change: dict[str, Any], place: str) -> None:
-    # As a string, "at+jwt" would allow every part of it.
+    # As a string, "at+jwt" would allow every part of it, and so would "Bearer".
     with pytest.raises(ConfigurationError) as error:
         TrustedIssuer(**COMPLETE | change)
     (problem,) = error.value.problems

@@ -9,6 +9,7 @@ import pytest
 from portvakt import AccessToken, Code, ConfigurationError, HttpRequest, Refused, Requirement
 from portvakt.policy.requirement import Demands, authorize
 from portvakt.policy.rules import Equals
+from portvakt.policy.sensitivity import Sensitivity
 from portvakt.testing import FakeIssuer
 
 ISSUER = FakeIssuer(profile="helseid-test", alg="ES256")
@@ -58,7 +59,7 @@ def test_one_of_some_scopes_is_enough() -> None:
     assert code_of(token_of(("a", "c")), requirement) is None
     assert code_of(token_of(("a",)), requirement) is Code.SCOPE_INSUFFICIENT
     assert code_of(token_of(("b", "c")), requirement) is Code.SCOPE_INSUFFICIENT
-    assert requirement.challenge == "a"
+    assert requirement.challenge == "a b c"
     assert Requirement.of(any_scopes=["b", "c"]).challenge == "b c"
 
 
@@ -198,6 +199,10 @@ def test_a_check_of_ones_own_that_fails_is_a_fault_and_admits_nobody() -> None:
     assert decision.refusal.code is Code.INTERNAL_ERROR
 
 
+async def never(token: AccessToken, request: HttpRequest) -> bool:
+    raise AssertionError("what it would return is a coroutine, and never True")
+
+
 @pytest.mark.parametrize(
     ("demands", "place"),
     [
@@ -208,6 +213,8 @@ def test_a_check_of_ones_own_that_fails_is_a_fault_and_admits_nobody() -> None:
         ({"scopes": ["a\\b"]}, "scopes"),
         ({"scopes": ["\u00e5"]}, "scopes"),
         ({"scopes": [1]}, "scopes"),
+        ({"scopes": [["read"]]}, "scopes"),
+        ({"scopes": 1}, "scopes"),
         ({"any_scopes": "read"}, "any_scopes"),
         ({"security_level": 5}, "security_level"),
         ({"security_level": -1}, "security_level"),
@@ -215,14 +222,38 @@ def test_a_check_of_ones_own_that_fails_is_a_fault_and_admits_nobody() -> None:
         ({"security_level": True}, "security_level"),
         ({"max_authentication_age": 0}, "max_authentication_age"),
         ({"max_authentication_age": float("nan")}, "max_authentication_age"),
+        ({"max_authentication_age": 10**9}, "max_authentication_age"),
+        ({"max_authentication_age": "60"}, "max_authentication_age"),
+        ({"max_authentication_age": True}, "max_authentication_age"),
         ({"require": "pid"}, "require"),
         ({"require": ["pidd"]}, "require"),
         ({"require": [""]}, "require"),
+        ({"require": [["pid"]]}, "require"),
+        ({"require": [None]}, "require"),
         ({"clients": []}, "clients"),
         ({"clients": "one"}, "clients"),
         ({"parents": []}, "parents"),
         ({"suppliers": []}, "suppliers"),
+        ({"parents": ["917 897 468"]}, "parents"),
+        ({"parents": ["0192:917897468"]}, "parents"),
+        ({"parents": ["917897468\n"]}, "parents"),
+        ({"suppliers": ["٩١٧٨٩٧٤٦٨"]}, "suppliers"),
+        ({"children": {}}, "children"),
         ({"children": {"917897468": []}}, "children"),
+        ({"children": {"917897468": "922734046"}}, "children"),
+        ({"children": {"917897468": ["1"]}}, "children"),
+        ({"children": {"1": ["917897468"]}}, "children"),
+        ({"children": {917897468: ["922734046"]}}, "children"),
+        ({"rules": Equals("a", 1)}, "rules"),
+        ({"rules": [None]}, "rules"),
+        ({"rules": [Equals]}, "rules"),
+        ({"rules": "rule"}, "rules"),
+        ({"checks": len}, "checks"),
+        ({"checks": [True]}, "checks"),
+        ({"checks": [never]}, "checks"),
+        ({"unsafe_on_unavailable": "refuse"}, "unsafe_on_unavailable"),
+        ({"unsafe_on_unavailable": 1}, "unsafe_on_unavailable"),
+        ({"sensitivity": ["high"]}, "sensitivity"),
         ({"sensitivity": "secret"}, "sensitivity"),
         ({"registers": [""]}, "registers"),
         ({"matches_request": {"name": "path.x"}}, "matches_request"),
@@ -244,3 +275,64 @@ def test_an_adapter_can_hand_on_all_that_can_be_demanded() -> None:
 
     parameters = list(inspect.signature(Requirement.of).parameters)
     assert parameters == ["scopes", *Demands.__annotations__]
+
+
+@pytest.mark.parametrize(
+    "demands",
+    [
+        {"rules": (Equals("a", 1),)},
+        {"checks": (bool,)},
+        {"parents": frozenset({"917897468"})},
+        {"suppliers": frozenset({"917897468"})},
+        {"children": {"917897468": frozenset({"922734046"})}},
+        {"sensitivity": Sensitivity.HIGH},
+        {"sensitivity": Sensitivity.NORMAL, "bound": True},
+        {"max_lifetime": 60.0},
+        {"ruled": True},
+    ],
+)
+def test_a_requirement_that_is_not_compiled_cannot_pass_over_a_demand(
+    demands: dict[str, Any],
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"Requirement\.of"):
+        Requirement(scopes=frozenset(), challenge="", **demands)
+
+
+def test_a_requirement_whose_parts_agree_exists() -> None:
+    plain = Requirement(scopes=frozenset({"a"}), challenge="a", security_level=3)
+    assert plain == Requirement.of(["a"], security_level=3)
+    limits: dict[str, Any] = {"max_lifetime": 3600.0, "bound": True}
+    high = Requirement(scopes=frozenset(), challenge="", sensitivity=Sensitivity.HIGH, **limits)
+    assert high == Requirement.of(sensitivity="high")
+    assert high == Requirement.of(sensitivity=Sensitivity.HIGH)
+
+
+def test_lists_that_are_changed_later_change_nothing() -> None:
+    rules: list[Any] = [Equals("client_amr", "x")]
+    parents, units = ["917897468"], {"917897468": ["922734046"]}
+    requirement = Requirement.of(rules=rules, parents=parents, children=units)
+    rules.clear()
+    parents.append("994598759")
+    units["994598759"] = ["994598759"]
+    assert requirement.rules == (Equals("client_amr", "x"),)
+    assert requirement.parents == frozenset({"917897468"})
+    assert requirement.children == {"917897468": frozenset({"922734046"})}
+    with pytest.raises(TypeError):
+        requirement.children["994598759"] = frozenset()  # type: ignore[index]
+
+
+def test_a_check_may_be_anything_that_is_called() -> None:
+    class Object:
+        def __call__(self, token: AccessToken, request: HttpRequest) -> bool:
+            return False
+
+    with pytest.raises(Refused) as refused:
+        authorize(token_of(), Requirement.of(checks=[Object()]), REQUEST, {}, NOW)
+    assert refused.value.refusal.detail == "Object did not return True"
+
+
+@pytest.mark.parametrize("now", [float("nan"), float("inf")])
+def test_a_clock_that_is_no_time_makes_no_one_fresh(now: float) -> None:
+    requirement = Requirement.of(max_authentication_age=60)
+    with pytest.raises(Refused):
+        authorize(token_of(auth_time=NOW), requirement, REQUEST, {}, now)

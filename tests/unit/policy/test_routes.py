@@ -258,13 +258,52 @@ def test_a_path_cannot_say_two_things_of_one_name() -> None:
     assert problem.message == "has two parameters of the name id"
 
 
-def test_the_parameters_of_a_path_are_its_rules() -> None:
+def routed(url: str, **parameters: str) -> HttpRequest:
+    return HttpRequest(method="GET", url=url, path_parameters=tuple(parameters.items()))
+
+
+def test_the_parameters_of_a_path_are_its_rules_and_the_frameworks() -> None:
     named = rule("/me/{pid}")
-    routed = HttpRequest(method="GET", url="/me/1", path_parameters=(("pid", "2"), ("other", "3")))
-    assert parameters_of(named, routed) == {"pid": "1", "other": "3"}
+    assert parameters_of(named, get("/me/1")) == {"pid": "1"}
+    assert parameters_of(named, routed("/me/1", other="3")) == {"pid": "1", "other": "3"}
+    assert parameters_of(named, routed("https://api.test/me/1?pid=2", pid="1")) == {"pid": "1"}
     # A rule that is not for the request adds nothing.
     assert parameters_of(named, get("/you/1")) == {}
-    assert parameters_of(None, routed) == {"pid": "2", "other": "3"}
+    assert parameters_of(rule("/me"), routed("/me", other="3")) == {"other": "3"}
+    assert parameters_of(rule("/{a}/{rest:path}"), get("/1/2/3")) == {"a": "1", "rest": "2/3"}
+    assert parameters_of(Routes().match(get("/me")), routed("/me", pid="2")) == {"pid": "2"}
+    assert parameters_of(None, routed("/me/1", pid="2")) == {"pid": "2"}
+
+
+@pytest.mark.parametrize(
+    ("url", "found", "left"),
+    [
+        ("/me/1", [("pid", "2")], {}),
+        ("/me/1", [("pid", "2"), ("other", "3")], {"other": "3"}),
+        ("/me/1", [("pid", "1"), ("pid", "2")], {}),
+        ("/me/1", [("pid", "2"), ("pid", "1")], {}),
+        ("/me/01", [("pid", "1")], {}),  # a framework that reads a number
+        ("/me/%31", [("pid", "%2531")], {}),
+        ("/me/%31", [("pid", "1")], {"pid": "1"}),
+        ("/me/a+b", [("pid", "a%2Bb")], {"pid": "a%2Bb"}),
+        ("/me/a+b", [("pid", "a%20b")], {}),
+    ],
+)
+def test_what_the_rule_and_the_framework_read_differently_is_not_there(
+    url: str, found: list[tuple[str, str]], left: dict[str, str]
+) -> None:
+    # A rule for /{pid}/{doctor} in front of an endpoint for /{doctor}/{pid}.
+    request = HttpRequest(method="GET", url=url, path_parameters=tuple(found))
+    assert parameters_of(rule("/me/{pid}"), request) == left
+
+
+def test_which_registers_are_to_be_asked_is_known_beforehand() -> None:
+    asked = Route(
+        path="/a", methods=None, public=False, requirement=Requirement.of(registers=["x", "y"])
+    )
+    assert Routes([rule("/b"), asked]).registers == {"x", "y"}
+    assert Routes(demand=Requirement.of(registers=["z"])).registers == {"z"}
+    assert ROUTES.registers == frozenset()
 
 
 def test_what_is_compared_with_the_path_is_a_parameter_of_it() -> None:
