@@ -11,25 +11,27 @@ the first changes, and from then on the second half of the samples must not lie 
 import argparse
 import asyncio
 import json
-import multiprocessing
 import os
 import statistics
 import sys
 import threading
 import time
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from portvakt import Guard
+from key_endpoint import KeyEndpoint
+
+from portvakt import Code, Guard
 from portvakt.home import finish
 from portvakt.jose.encoding import decode_base64url
 from portvakt.jose.signer import Signer, sign_compact
+from portvakt.net.address import CheckedAddresses, Reach
+from portvakt.net.cache import Budget, Schedule
+from portvakt.net.fetch import Fetch
+from portvakt.net.remote_keys import KeyEndpoint as KeyPlace
+from portvakt.net.remote_keys import RemoteKeys
 from portvakt.testing import FakeIssuer
 
-HOST = "127.0.0.1"
 #: Tokens of each key; the memory of verified ones holds ten thousand.
 TOKENS = 2000
 
@@ -41,29 +43,6 @@ class Sample(NamedTuple):
     threads: int
     files: int
     tasks: int
-
-
-def serve_keys(pipe: Connection) -> None:
-    """Publish what comes through the pipe."""
-    document = b"{}"
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(document)))
-            self.end_headers()
-            self.wfile.write(document)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer((HOST, 0), Handler)
-    pipe.send(server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with suppress(EOFError):  # The soak has ended.
-        while True:
-            document = pipe.recv()
-            pipe.send("published")
 
 
 async def _tasks() -> int:
@@ -105,7 +84,10 @@ class Load:
 
     def _run(self) -> None:
         while self.on:
-            for request in self.requests:
+            requests = self.requests
+            for request in requests:
+                if self.requests is not requests:
+                    break  # Their key may be withdrawn before the last of them is sent.
                 self.sent += 1
                 self.refused += not self._guard.check_blocking(request).admitted
                 time.sleep(0.0002)
@@ -121,6 +103,34 @@ def tokens_of(issuer: FakeIssuer, signer: Signer) -> list[Any]:
     ]
 
 
+def guard_for(endpoint: KeyEndpoint, issuer: FakeIssuer, cooldown: float) -> Guard:
+    """Make a guard as from a policy file, but for the cooldown, which no policy can shorten."""
+    where = KeyPlace(
+        where=f"{endpoint.issuer}/keys",
+        fetch=Fetch(CheckedAddresses(Reach(loopback=True)), loopback_http=True),
+        pinned=frozenset(),
+        schedule=Schedule(cooldown=cooldown),
+        file=None,
+    )
+    keys = RemoteKeys(issuer.trusted, where, budget=Budget())
+    return Guard(issuers=[issuer.trusted], keys=keys)
+
+
+def report(samples: list[Sample], slack: float) -> bool:
+    """Print what was found, and return whether something grew."""
+    kept = samples[len(samples) // 4 :]  # The caches are full by then.
+    first, second = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+    grew = False
+    for field in Sample._fields:
+        before = statistics.median(getattr(one, field) for one in first)
+        after = statistics.median(getattr(one, field) for one in second)
+        most = max(getattr(one, field) for one in samples)
+        verdict = "grew" if after > before + (slack if field == "rss" else 0) else "steady"
+        grew = grew or verdict == "grew"
+        print(f"  {field:8}{before:10.1f} →{after:10.1f}   most {most:10.1f}   {verdict}")
+    return grew
+
+
 def main() -> int:
     """Run, print the figures, and return 1 if something grew or an honest request was refused."""
     parser = argparse.ArgumentParser(description="A soak with rotation.")
@@ -129,18 +139,9 @@ def main() -> int:
     # What the second half may be above the first: the allocator's own unevenness.
     parser.add_argument("--slack", type=float, default=6.0)
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    pipe, end = context.Pipe()
-    context.Process(target=serve_keys, args=(end,), daemon=True).start()
-    name = f"http://{HOST}:{pipe.recv()}"
-    issuer = FakeIssuer(name, audience="api", clock=time.time)
-    table = {
-        "issuer": name,
-        "algorithms": ["ES256"],
-        "jwks_uri": f"{name}/keys",
-        "unsafe_loopback": True,
-    }
-    guard = Guard.from_config({"api": {"audience": "api"}, "issuer": [table]})
+    endpoint = KeyEndpoint()
+    issuer = FakeIssuer(endpoint.issuer, audience="api", clock=time.time)
+    guard = guard_for(endpoint, issuer, cooldown=min(10.0, arguments.rotate))
     last = Signer.generate("ES256", "key-0")
     load = Load(guard, issuer)
     samples: list[Sample] = []
@@ -149,11 +150,12 @@ def main() -> int:
     while time.monotonic() < started + arguments.minutes * 60:
         rotation += 1
         new = Signer.generate("ES256", f"key-{rotation}")
-        pipe.send(json.dumps({"keys": [last.public_jwk(), new.public_jwk()]}).encode())
-        pipe.recv()
+        endpoint.publish(last.public_jwk(), new.public_jwk())
         requests = tokens_of(issuer, new)
-        while not guard.check_blocking(requests[0]).admitted:
-            time.sleep(0.2)  # 503 until the cooldown is over, and never an honest 401
+        while (refusal := guard.check_blocking(requests[0]).refusal) is not None:
+            # 503 until the cooldown is over, and never an honest 401.
+            assert refusal.code is Code.KEYS_UNAVAILABLE
+            time.sleep(0.2)
         load.requests = requests
         if rotation == 1:
             load.start()
@@ -163,19 +165,10 @@ def main() -> int:
             time.sleep(0.5)
             samples.append(look(guard))
     load.stop()
-    kept = samples[len(samples) // 4 :]  # The caches are full by then.
-    first, second = kept[: len(kept) // 2], kept[len(kept) // 2 :]
-    print(f"{load.sent} requests, {load.refused} refused, {rotation} keys")
-    grew = load.refused > 0
-    for field in Sample._fields:
-        before = statistics.median(getattr(one, field) for one in first)
-        after = statistics.median(getattr(one, field) for one in second)
-        most = max(getattr(one, field) for one in samples)
-        allowed = arguments.slack if field == "rss" else 0
-        verdict = "grew" if after > before + allowed else "steady"
-        grew = grew or verdict == "grew"
-        print(f"  {field:8}{before:10.1f} →{after:10.1f}   most {most:10.1f}   {verdict}")
-    return 1 if grew else 0
+    print(f"{load.sent} requests, {load.refused} refused, {rotation} keys", end="")
+    print(f", {endpoint.fetches()} fetches")
+    grew = report(samples, arguments.slack)
+    return 1 if grew or load.refused else 0
 
 
 if __name__ == "__main__":
