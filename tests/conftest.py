@@ -14,9 +14,9 @@ settings.register_profile("usual", derandomize=True, deadline=None, database=Non
 settings.register_profile("thorough", settings.get_profile("usual"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
-# The first writes docs/attacks.md, and fails a run in which an attack was not tried. The second has
-# what tests of fetching share.
-pytest_plugins = ["attacks_report", "fetching"]
+# The first writes docs/attacks.md, and fails a run in which an attack was not tried. The others
+# have what tests of fetching share: one exchange, and whole issuers.
+pytest_plugins = ["attacks_report", "fetching", "publishing"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,7 @@
-"""An issuer that publishes its keys over TLS, and a guard that fetches them: what tests share."""
+"""A pytest plugin: issuers that publish their keys over TLS, and guards that fetch them.
+
+Names lead where a test says and certificates are the tests' own; the rest is as in production.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,48 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
+
 from key_server import KeyServer, Names, by_path, certificate, whole
 from portvakt import Code, Decision, Guard
+from portvakt.clock import monotonic
 from portvakt.guard.assembly import assemble_config
+from portvakt.jose.encoding import decode_base64url
+from portvakt.jose.signer import Signer, sign_compact
+from portvakt.net.cache import Budget, Schedule
+from portvakt.net.discovery import Discovery
+from portvakt.net.fetch import Fetch
+from portvakt.net.keys import KeySources
+from portvakt.net.remote_keys import KeyEndpoint, RemoteKeys
 from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from key_server import Behaviour
 
-__all__ = ["AUDIENCE", "OPEN", "Published", "code_of", "guard_of"]
+__all__ = ["AUDIENCE", "Published", "code_of", "guard_of", "hosts", "published", "timed_guard"]
 
 AUDIENCE = "test-api"
 
 #: The guards of the running test.
-OPEN: list[Guard] = []
+_open: list[Guard] = []
+
+
+@pytest.fixture
+def hosts() -> Iterator[Names]:
+    """Which names lead to which servers in one test."""
+    yield Names()
+    while _open:
+        _open.pop().home.leave()  # What went on in the background ends with the test.
+
+
+@pytest.fixture
+def published(hosts: Names) -> Iterator[Published]:
+    """An honest issuer at ``https://issuer.test``."""
+    with Published("issuer.test", hosts) as issuer:
+        yield issuer
 
 
 class Published:
@@ -53,8 +82,6 @@ class Published:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while OPEN:
-            OPEN.pop().home.leave()  # What went on in the background ends with the test.
         self.server.__exit__()
 
     def publish(
@@ -91,25 +118,62 @@ class Published:
         trusted = self.issuer.trusted
         return {"issuer": trusted.issuer, "algorithms": sorted(trusted.algorithms), **settings}
 
-    def token(self, kid: str | None = None, **claims: Any) -> str:
-        """An honest token; with a *kid*, one that names another key."""
-        header = {} if kid is None else {"kid": kid}
-        return self.issuer.token(header=header, claims=claims)
+    def token(self, kid: str | None = None, signer: Signer | None = None, **claims: Any) -> str:
+        """An honest token; with a *kid*, one that names another key; or signed by another."""
+        honest = self.issuer.token(claims=claims)
+        if signer is None and kid is None:
+            return honest
+        signer = signer or self.issuer.signer
+        header = {"alg": signer.alg, "kid": kid or signer.kid, "typ": "at+jwt"}
+        return sign_compact(header, json.loads(decode_base64url(honest.split(".")[1])), signer)
+
+    def judged(self, guard: Guard, token: str | None = None) -> Code | None:
+        """Why a guard refuses a token, or an honest one of now; None if it is admitted."""
+        honest = self.token() if token is None else token
+        return code_of(guard.check_blocking(self.issuer.request(honest)))
 
 
 def guard_of(
-    names: Names, ca_file: Path, *tables: dict[str, Any], network: dict[str, Any] | None = None
+    hosts: Names, ca_file: Path, *tables: dict[str, Any], network: dict[str, Any] | None = None
 ) -> Guard:
-    """Make a guard that fetches the keys of these issuers; the system's clock and resolver apart,
-    everything is as in production.
-    """
+    """Make a guard of a policy that fetches the keys of these issuers."""
     config = {
         "api": {"audience": AUDIENCE},
         "issuer": list(tables),
         "network": {"ca_file": str(ca_file), **(network or {})},
     }
-    guard = assemble_config(Guard, config, clock=None, observers=(), addresses=names)
-    OPEN.append(guard)
+    guard = assemble_config(Guard, config, clock=None, observers=(), addresses=hosts)
+    _open.append(guard)
+    return guard
+
+
+def timed_guard(
+    hosts: Names,
+    ca_file: Path,
+    *issuers: Published,
+    schedule: Schedule | None = None,
+    clock: Callable[[], float] = monotonic,
+    budget: Budget | None = None,
+) -> Guard:
+    """Make such a guard with times that no policy states, or with a clock that a test moves.
+
+    What goes on in the background sleeps by the system's time all the same.
+    """
+    fetch = Fetch(hosts, ca_file=ca_file, timeout=1.0)
+    budget = budget or Budget(clock=clock)
+    trusted = [one.issuer.trusted for one in issuers]
+    sources = {}
+    for one in trusted:
+        endpoint = KeyEndpoint(
+            where=Discovery(one.issuer, fetch, clock=clock),
+            fetch=fetch,
+            pinned=frozenset(),
+            schedule=schedule or Schedule(),
+            file=None,
+        )
+        sources[one.issuer] = RemoteKeys(one, endpoint, budget=budget, clock=clock)
+    guard = Guard(issuers=trusted, keys=KeySources(sources))
+    _open.append(guard)
     return guard
 
 
