@@ -1,4 +1,4 @@
-"""A guard that fetches keys, in worker processes: each starts clean, and fetches for itself.
+"""A guard that fetches keys, imported and forked: nothing starts too early, and each fetches.
 
 Real addresses in processes of their own: so it is http on this machine, and said to be.
 """
@@ -12,7 +12,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx2
 import pytest
 
 from key_server import KeyServer, whole
@@ -21,7 +20,6 @@ from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Plain(KeyServer):
@@ -111,68 +109,6 @@ def test_each_fork_fetches_for_itself(plain: Plain, parent: str) -> None:
     assert process.returncode == 0, errors
     # One question of the parent for each key that it missed, and one of each child.
     assert len(plain.requests) == (4 if parent == "cold" else 1 + 3 + 1)
-
-
-APP = """
-import os
-from portvakt import Guard
-from portvakt.adapters.asgi import GuardMiddleware
-
-async def pid(scope, receive, send):
-    if scope["type"] == "lifespan":
-        for kind in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{kind}.complete"})
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
-
-app = GuardMiddleware(pid, Guard.from_file("portvakt.toml"))
-"""
-
-
-def test_each_worker_of_uvicorn_fetches_for_itself(plain: Plain, tmp_path: Path) -> None:
-    table = plain.policy()["issuer"][0]
-    lines = ['[api]\naudience = "test-api"\n[[issuer]]']
-    lines += [f"{name} = {json.dumps(value)}" for name, value in table.items()]
-    (tmp_path / "portvakt.toml").write_text("\n".join(lines), encoding="utf-8")
-    (tmp_path / "worker_app.py").write_text(APP, encoding="utf-8")
-    command = [sys.executable, "-m", "uvicorn", "worker_app:app", "--port", "0", "--workers", "2"]
-    environment = {**os.environ, "NO_COLOR": "1"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            address = _address(process)
-            # Each asks as soon as it starts, and no request had to come first.
-            plain.wait_for(2, seconds=30)
-            headers = {"Authorization": f"Bearer {plain.issuer.token()}"}
-            workers: set[str] = set()
-            for _ in range(200):
-                # A new connection each time, for whichever worker takes it.
-                answer = httpx2.get(address, headers=headers, trust_env=False, timeout=10)
-                assert answer.status_code == 200
-                workers.add(answer.text)
-                if len(workers) == 2:
-                    break
-            assert workers
-            assert str(process.pid) not in workers
-            assert httpx2.get(address, trust_env=False).status_code == 401
-            assert len(plain.requests) == 2
-        finally:
-            process.terminate()
-            process.stderr.read() if process.stderr else None
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    """Read where uvicorn listens out of what it says."""
-    assert process.stderr is not None
-    seen = []
-    while line := process.stderr.readline():
-        seen.append(line)
-        if "running on" in line:
-            return line.partition("running on ")[2].split()[0]
-    raise AssertionError("".join(seen))
 
 
 def test_no_loop_and_no_thread_is_made_before_something_is_fetched(plain: Plain) -> None:
