@@ -27,5 +27,5 @@ def test_a_flood_of_invented_kids_refuses_no_honest_request(repository: Path) ->
 
 def test_load_and_changing_keys_leave_nothing_behind(repository: Path) -> None:
     # Too short for the caches to fill, so that memory may still rise; nothing else may.
-    short = ("--minutes", "0.15", "--rotate", "2", "--slack", "64")
+    short = ("--minutes", "0.2", "--rotate", "2", "--slack", "64")
     assert " 0 refused" in run(repository, "bench/soak.py", *short)

@@ -12,7 +12,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from portvakt.errors import Unavailable
+from portvakt.errors import ConfigurationError, Problem, Unavailable
 from portvakt.refusal import Code
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "RegisterHealth",
     "Subject",
     "ask",
+    "check_seconds",
     "unavailable",
 ]
 
@@ -177,3 +178,18 @@ def unavailable(reason: str, retry_after: int = 1) -> Unavailable:
         retry_after: in how many seconds a caller may try again.
     """
     return Unavailable(Code.REGISTER_UNAVAILABLE, reason, retry_after=retry_after)
+
+
+def check_seconds(**settings: float) -> None:
+    """See that settings are times that pass; what is no number does not.
+
+    Raises:
+        ConfigurationError: naming each that is not.
+    """
+    problems = [
+        Problem(name, "must be a positive number of seconds")
+        for name, seconds in settings.items()
+        if not seconds > 0
+    ]
+    if problems:
+        raise ConfigurationError(problems)

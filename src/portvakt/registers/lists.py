@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portvakt.clock import SystemClock, monotonic
-from portvakt.errors import ConfigurationError, Problem
-from portvakt.registers.base import Answer, Question, Reason, Register, RegisterHealth
+from portvakt.registers.base import (
+    Answer,
+    Question,
+    Reason,
+    Register,
+    RegisterHealth,
+    check_seconds,
+)
 from portvakt.registers.files import Watched
 from portvakt.registers.list_file import Entries, ListForm, list_stamp, normal, read_list
 
@@ -64,13 +70,7 @@ class ListRegister(Register):
         wall_clock: Clock | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        problems = [
-            Problem(what, "must be a positive number of seconds")
-            for what, seconds in (("interval", interval), ("max_staleness", max_staleness))
-            if not seconds > 0
-        ]
-        if problems:
-            raise ConfigurationError(problems)
+        check_seconds(interval=interval, max_staleness=max_staleness)
         self.name = name
         self.subjects = frozenset({form.subject})
         self._subject = form.subject

@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from portvakt.clock import SystemClock, monotonic
-from portvakt.errors import ConfigurationError, Problem
-from portvakt.registers.base import Answer, Question, Reason, Register, RegisterHealth, unavailable
+from portvakt.registers.base import (
+    Answer,
+    Question,
+    Reason,
+    Register,
+    RegisterHealth,
+    check_seconds,
+    unavailable,
+)
 from portvakt.registers.files import Unusable, Watched
 from portvakt.registers.units import ABOUT, Contradiction, Unit, Wanted, check_tolerated, judge
 
@@ -137,13 +144,7 @@ class SnapshotRegister(Register):
         wall_clock: Clock | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        problems = [
-            Problem(what, "must be a positive number of seconds")
-            for what, seconds in (("interval", interval), ("max_staleness", max_staleness))
-            if not seconds > 0
-        ]
-        if problems:
-            raise ConfigurationError(problems)
+        check_seconds(interval=interval, max_staleness=max_staleness)
         self.name = name
         self._path = Path(path)
         self._max_staleness = max_staleness

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from portvakt.errors import ConfigurationError, Problem, Refused, Unavailable
+from portvakt.errors import ConfigurationError, Refused, Unavailable
 from portvakt.refusal import Code
-from portvakt.registers.base import Answer, ask, unavailable
+from portvakt.registers.base import Answer, ask, check_seconds, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,8 +39,7 @@ class Registers:
     __slots__ = ("_deadline", "_registers")
 
     def __init__(self, registers: Iterable[Register] = (), *, deadline: float = 2.0) -> None:
-        if not deadline > 0:
-            raise ConfigurationError([Problem("deadline", "must be a positive number of seconds")])
+        check_seconds(deadline=deadline)
         self._deadline = deadline
         self._registers: Final[dict[str, Register]] = {}
         for register in registers:
