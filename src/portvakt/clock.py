@@ -1,6 +1,8 @@
 """The clock port, and the system's time that never runs backwards."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock", "monotonic"]
@@ -9,7 +11,8 @@ __all__ = ["Clock", "SystemClock", "monotonic"]
 class Clock(Protocol):
     """Says what time it is: seconds since 1970-01-01T00:00:00Z, as RFC 7519's NumericDate counts.
 
-    It is read once for each request, so that no two checks of one request disagree.
+    It is read once for each request, so that no two checks of one request disagree. Only a proof
+    of possession has to be in time still when it is used up, at the end.
     """
 
     def __call__(self) -> float:
@@ -39,5 +42,10 @@ class SystemClock:
         return now
 
 
-#: Ages (of keys, of caches) are differences of this, which no administrator can set.
-monotonic = time.monotonic
+#: Ages (of keys, of caches) are differences of this, which no administrator can set. On Linux the
+#: usual one stands still while the machine is suspended, and what is in memory ages even so.
+monotonic: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)

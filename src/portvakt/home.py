@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-__all__ = ["Elsewhere", "Home", "finish"]
+__all__ = ["Elsewhere", "Home", "after_fork", "finish"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +46,12 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError("a coroutine that must not suspend did")
+
+
+def after_fork(call: Callable[[], None]) -> None:
+    """Have something called in every child of a fork, where there is such a thing."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)
 
 
 class Home:
@@ -147,7 +154,10 @@ class Home:
                 self._loop, self._adopted = loop, False
             if loop is here:
                 return None
-            return asyncio.run_coroutine_threadsafe(work(*args, **kwargs), loop)
+            # In a context of its own: that of the caller may say that trio runs here, which
+            # libraries on this loop would believe.
+            hand_over = asyncio.run_coroutine_threadsafe
+            return Context().run(hand_over, work(*args, **kwargs), loop)
 
 
 def _running() -> asyncio.AbstractEventLoop | None:
@@ -189,5 +199,4 @@ def _forget_the_parent() -> None:
         home.start_afresh()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_parent)
+after_fork(_forget_the_parent)
