@@ -14,7 +14,14 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 from msgspec import Meta, convert
 
-__all__ = ["NotCanonical", "decode_base64url", "decode_object", "encode_base64url", "encode_object"]
+__all__ = [
+    "NotCanonical",
+    "Object",
+    "decode_base64url",
+    "decode_object",
+    "encode_base64url",
+    "encode_object",
+]
 
 #: How deep arrays and objects may nest. Access tokens of real issuers nest four or five deep.
 MAX_DEPTH: Final = 16

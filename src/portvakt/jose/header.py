@@ -11,10 +11,19 @@ from typing import Final
 from msgspec import Struct
 
 from portvakt.errors import Refused
-from portvakt.jose.encoding import NotCanonical, decode_base64url, decode_object
+from portvakt.jose.encoding import NotCanonical, Object, decode_base64url, decode_object
 from portvakt.refusal import Code
 
-__all__ = ["ABSENT", "MAX_HEADER", "Header", "media_type", "parse_header"]
+__all__ = [
+    "ABSENT",
+    "MAX_HEADER",
+    "MAX_KID",
+    "MAX_MEMBERS",
+    "Header",
+    "media_type",
+    "parse_header",
+    "parse_keyed_header",
+]
 
 #: Octets of an encoded header. Real ones have 50 to 200; 4 KiB leave room for an ``x5c`` chain.
 MAX_HEADER: Final = 4096
@@ -28,7 +37,7 @@ MAX_KID: Final = 256
 #: What :attr:`Header.typ` and a policy say of a token without ``typ``.
 ABSENT: Final = "absent"
 
-_FORBIDDEN: Final = ("jwk", "jku", "x5u", "b64", "zip", "enc")
+_FORBIDDEN: Final = ("jku", "x5u", "b64", "zip", "enc")
 
 
 class Header(Struct, frozen=True):
@@ -66,6 +75,32 @@ def parse_header(encoded: str) -> Header:
     Raises:
         Refused: at step HEADER, or FORM for its encoding.
     """
+    members = _members(encoded)
+    if "jwk" in members:
+        raise Refused(Code.HEADER_FORBIDDEN, "the header has jwk")
+    return _header(members)
+
+
+def parse_keyed_header(encoded: str) -> tuple[Header, object]:
+    """Read the header of an object that brings its own key along, as a proof of possession does.
+
+    Whoever signs such an object proves that he has the key, and nothing else: who he is must follow
+    from something that others signed. Does not look at the key.
+
+    Parameters:
+        encoded: as for :func:`parse_header`.
+
+    Returns:
+        The header, and the value of ``jwk``; None if it has none.
+
+    Raises:
+        Refused: as :func:`parse_header`, but not for ``jwk``.
+    """
+    members = _members(encoded)
+    return _header(members), members.get("jwk")
+
+
+def _members(encoded: str) -> Object:
     if len(encoded) > MAX_HEADER:
         raise Refused(Code.HEADER_TOO_LONG)
     try:
@@ -78,14 +113,16 @@ def parse_header(encoded: str) -> Header:
         members = decode_object(octets)
     except NotCanonical as flaw:
         raise Refused(Code.HEADER_JSON, f"header: {flaw}") from None
-
     if "crit" in members:
         # We understand no extension, so whatever is critical is unknown (RFC 7515 section 4.1.11).
         raise Refused(Code.HEADER_CRITICAL)
     for name in _FORBIDDEN:
         if name in members:
             raise Refused(Code.HEADER_FORBIDDEN, f"the header has {name}")
+    return members
 
+
+def _header(members: Object) -> Header:
     alg = members.get("alg")
     if type(alg) is not str:
         raise Refused(Code.HEADER_PARAMETER, "alg is missing or not a string")

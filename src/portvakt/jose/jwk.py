@@ -21,7 +21,14 @@ from portvakt.jose.encoding import (
 )
 from portvakt.jose.strength import WeakKey, check_ed448, check_ed25519, check_rsa
 
-__all__ = ["Jwk", "NotUsable", "import_jwk", "thumbprint"]
+__all__ = [
+    "Jwk",
+    "NotUsable",
+    "claimed_thumbprint",
+    "import_ec",
+    "import_jwk",
+    "thumbprint",
+]
 
 #: The members that are secret in some key type (RFC 7518 sections 6.2.2, 6.3.2, 6.4; 8037; 9964).
 SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
@@ -121,6 +128,26 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     return encode_base64url(sha256(encode_object(required)).digest())
 
 
+def claimed_thumbprint(jwk: object) -> str | None:
+    """Compute the thumbprint that a JWK has if it is sound, which nobody knows yet.
+
+    That costs a hundredth of importing a long key, for whoever looks for one key only.
+
+    Parameters:
+        jwk: a decoded JWK, possibly hostile.
+
+    Returns:
+        The thumbprint; None if a member that is hashed is missing or not a string.
+    """
+    if not isinstance(jwk, Mapping):
+        return None
+    kty = jwk.get("kty")
+    names = _REQUIRED_MEMBERS.get(kty) if type(kty) is str else None
+    if names is None or any(type(jwk.get(name)) is not str for name in names):
+        return None
+    return thumbprint(jwk)
+
+
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
     if "use" in jwk and jwk["use"] != "sig":
         raise NotUsable("use is not sig")
@@ -147,7 +174,7 @@ def _bind(
         if (row.kty, row.crv) != (kty, crv):
             raise NotUsable(f"a key of this type cannot be used with {row.name}")
         if row.name not in allowed:
-            raise NotUsable(f"the issuer's policy does not allow {row.name}")
+            raise NotUsable(f"the policy does not allow {row.name}")
         return (row,)
     rows = tuple(
         row
@@ -155,11 +182,11 @@ def _bind(
         if row.name in allowed and (row.kty, row.crv) == (kty, crv)
     )
     if not rows:
-        raise NotUsable("the issuer's policy allows no algorithm for this key")
+        raise NotUsable("the policy allows no algorithm for this key")
     # Two names for one scheme (EdDSA, Ed25519) are no choice; RS256 or PS256 would be one.
     if len(rows) > 1 and kty != "OKP":
         names = ", ".join(row.name for row in rows)
-        raise NotUsable(f"it has no alg, and the issuer's policy leaves a choice: {names}")
+        raise NotUsable(f"it has no alg, and the policy leaves a choice: {names}")
     return rows
 
 
@@ -199,7 +226,12 @@ def _import_rsa(jwk: Mapping[str, Any]) -> Imported:
     return None, f"RSA {modulus.bit_length()}", key
 
 
-def _import_ec(jwk: Mapping[str, Any]) -> Imported:
+def import_ec(jwk: Mapping[str, Any]) -> Imported:
+    """Import a point of one of the curves (RFC 7518 section 6.2.1): twice its name, and the key.
+
+    Raises:
+        NotUsable: if it is malformed, on another curve or on none.
+    """
     crv = _text(jwk, "crv")
     curve = CURVES.get(crv)
     if curve is None:
@@ -247,4 +279,4 @@ def _import_akp(jwk: Mapping[str, Any]) -> Imported:
     return alg, alg, kind.from_public_bytes(_octets(jwk, "pub", size))
 
 
-_IMPORTERS: Final = {"RSA": _import_rsa, "EC": _import_ec, "OKP": _import_okp, "AKP": _import_akp}
+_IMPORTERS: Final = {"RSA": _import_rsa, "EC": import_ec, "OKP": _import_okp, "AKP": _import_akp}

@@ -16,7 +16,16 @@ from portvakt.jose.header import Header, parse_header
 from portvakt.jose.jwk import Jwk
 from portvakt.refusal import Code
 
-__all__ = ["MAX_TOKEN", "KnownHeaders", "UnverifiedJws", "VerifiedJws", "parse", "verify"]
+__all__ = [
+    "DOTS_OF_JWE",
+    "MAX_TOKEN",
+    "KnownHeaders",
+    "UnverifiedJws",
+    "VerifiedJws",
+    "parse",
+    "take_apart",
+    "verify",
+]
 
 #: Characters of a token. Nothing in proportion to a longer one is ever allocated.
 MAX_TOKEN: Final = 16 * 1024
@@ -84,19 +93,39 @@ class _Verified(VerifiedJws, frozen=True, gc=False):
         """Let it be made; an architecture test counts where."""
 
 
-def parse(token: str, known: KnownHeaders) -> UnverifiedJws:
+def parse(token: str, known: KnownHeaders, longest: int = MAX_TOKEN) -> UnverifiedJws:
     """Take a compact serialization apart. Verifies nothing.
 
     Parameters:
         token: the characters as received, possibly hostile.
         known: headers that need not be read again.
+        longest: the most characters; more than a token has only what an issuer publishes.
 
     Raises:
         Refused: at step FORM or HEADER.
     """
+    encoded_header, payload, signing_input, signature = take_apart(token, longest)
+    # The header: canonical too, JSON, and nothing in it that nobody may follow.
+    header = known.get(encoded_header) or parse_header(encoded_header)
+    return UnverifiedJws(header, encoded_header, payload, signing_input, signature)
+
+
+def take_apart(token: str, longest: int = MAX_TOKEN) -> tuple[str, bytes, bytes, bytes]:
+    """Decode the parts of a compact serialization but for the header, whose readers differ.
+
+    Parameters:
+        token: the characters as received, possibly hostile.
+        longest: the most characters.
+
+    Returns:
+        The encoded header, the payload, the octets that are signed, and the signature.
+
+    Raises:
+        Refused: at step FORM.
+    """
     # (1) Length, before anything in proportion to it happens.
-    if len(token) > MAX_TOKEN:
-        raise Refused(Code.TOKEN_TOO_LONG, f"more than {MAX_TOKEN} characters")
+    if len(token) > longest:
+        raise Refused(Code.TOKEN_TOO_LONG, f"more than {longest} characters")
     # (2) Three parts. A dot too many is left in the payload, which then does not decode.
     signed, _, encoded_signature = token.rpartition(".")
     encoded_header, _, encoded_payload = signed.partition(".")
@@ -110,19 +139,21 @@ def parse(token: str, known: KnownHeaders) -> UnverifiedJws:
         if token.count(".") != _DOTS:
             raise _misshapen(token) from None
         raise Refused(Code.TOKEN_ENCODING, str(flaw)) from None
-    # (4) The header: canonical too, JSON, and nothing in it that nobody may follow. All parts have
-    # been found to be ASCII when the signing input is encoded.
-    header = known.get(encoded_header) or parse_header(encoded_header)
-    return UnverifiedJws(header, encoded_header, payload, signed.encode("ascii"), signature)
+    try:
+        signing_input = signed.encode("ascii")
+    except UnicodeEncodeError:
+        raise Refused(Code.TOKEN_ENCODING, "header: characters beyond ASCII") from None
+    return encoded_header, payload, signing_input, signature
 
 
 _DOTS: Final = 2
-_DOTS_OF_JWE: Final = 4
+#: In the compact serialization of an encrypted token (RFC 7516 section 7.1).
+DOTS_OF_JWE: Final = 4
 
 
 def _misshapen(token: str) -> Refused:
     dots = token.count(".")
-    if dots == _DOTS_OF_JWE:
+    if dots == DOTS_OF_JWE:
         return Refused(Code.TOKEN_ENCRYPTED, "five parts: an encrypted token (JWE)")
     if dots != _DOTS:
         return Refused(Code.TOKEN_PARTS, f"{dots} dots where a signed token has 2")

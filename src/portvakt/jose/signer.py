@@ -17,7 +17,14 @@ from portvakt.jose.encoding import (
     encode_object,
 )
 
-__all__ = ["Signer", "public_members", "sign_compact"]
+__all__ = [
+    "Signer",
+    "import_private",
+    "private_jwk_of",
+    "private_members",
+    "public_members",
+    "sign_compact",
+]
 
 
 class Signer:
@@ -75,18 +82,8 @@ class Signer:
             ConfigurationError: if it is malformed, its halves do not fit each other, or it does not
                 fit its algorithm. The message holds no part of the key.
         """
-        try:
-            private_key = _PRIVATE[jwk["kty"]](jwk)
-            published = {name: jwk[name] for name in public_members(private_key.public_key())}
-        except KeyError as missing:
-            raise ConfigurationError(
-                f"the private JWK lacks, or does not know, {missing}"
-            ) from None
-        except (TypeError, ValueError, NotCanonical):
-            raise ConfigurationError("the private JWK is malformed, or its halves differ") from None
+        private_key = import_private(jwk)
         members = public_members(private_key.public_key())
-        if published != members:
-            raise ConfigurationError("the private JWK is malformed, or its halves differ")
         row = _row(alg or jwk.get("alg") or _only_algorithm(members))
         if (row.kty, row.crv) != (members["kty"], members.get("crv", members.get("alg"))):
             raise ConfigurationError(f"the private JWK is not a key for {row.name}")
@@ -103,7 +100,7 @@ class Signer:
 
     def private_jwk(self) -> dict[str, Any]:
         """Return the whole key. It is a secret: never log, publish or commit it."""
-        return {**self.public_jwk(), **_private_members(self._private_key)}
+        return {**self.public_jwk(), **private_members(self._private_key)}
 
     def __repr__(self) -> str:
         """Show the name and the algorithm, never the key."""
@@ -132,8 +129,33 @@ def sign_compact(
     return f"{signed}.{encode_base64url(signer.sign(signed.encode('ascii')))}"
 
 
-def _row(alg: str) -> Algorithm:
-    row = ALGORITHMS.get(alg)
+def import_private(jwk: Mapping[str, Any]) -> Any:
+    """Import the key of a private JWK, both halves. Its strength and purpose are not judged.
+
+    Raises:
+        ConfigurationError: if it is malformed or its halves do not fit each other. The message
+            holds no part of the key.
+    """
+    try:
+        private_key = _PRIVATE[jwk["kty"]](jwk)
+        members = public_members(private_key.public_key())
+        published = {name: jwk[name] for name in members}
+    except KeyError as missing:
+        raise ConfigurationError(f"the private JWK lacks, or does not know, {missing}") from None
+    except (TypeError, ValueError, NotCanonical):
+        raise ConfigurationError("the private JWK is malformed, or its halves differ") from None
+    if published != members:
+        raise ConfigurationError("the private JWK is malformed, or its halves differ")
+    return private_key
+
+
+def private_jwk_of(private_key: Any) -> dict[str, Any]:
+    """Return a private key of ``cryptography`` as a JWK that says neither ``alg`` nor ``kid``."""
+    return {**public_members(private_key.public_key()), **private_members(private_key)}
+
+
+def _row(alg: object) -> Algorithm:
+    row = ALGORITHMS.get(alg) if isinstance(alg, str) else None
     if row is None:
         known = ", ".join(ALGORITHMS)
         raise ConfigurationError(said_of(alg, f"is not a signature algorithm; known are {known}"))
@@ -186,7 +208,8 @@ def public_members(public_key: Any) -> dict[str, Any]:
     return {"kty": "AKP", "alg": name, "pub": encoded}
 
 
-def _private_members(private_key: Any) -> dict[str, Any]:
+def private_members(private_key: Any) -> dict[str, Any]:
+    """Return the members of a private JWK that are the secret half of the key."""
     if isinstance(private_key, rsa.RSAPrivateKey):
         numbers = private_key.private_numbers()
         values = (numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)

@@ -1,5 +1,7 @@
 """Weak keys, computed here rather than copied: each flaw alone, and an honest key beside it."""
 
+import math
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
@@ -133,6 +135,14 @@ def test_the_size_of_a_modulus_is_counted_in_bits(honest: rsa.RSAPrivateNumbers)
 def test_a_small_factor_is_found(honest: rsa.RSAPrivateNumbers, factor: int) -> None:
     with pytest.raises(WeakKey, match="small factor"):
         check_rsa(honest.p * honest.q * factor, 65537)
+
+
+def test_a_modulus_just_above_a_square_is_weighed_like_any_other() -> None:
+    # There the search for close primes begins at its edge.
+    root = 1 << 1024
+    while math.gcd(root * root + 1, strength._SMALL_PRIMES) != 1:
+        root += 2
+    check_rsa(root * root + 1, 65537)
 
 
 def test_primes_close_together_are_found(honest: rsa.RSAPrivateNumbers) -> None:
