@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_MUTATE := $(VENV)/.installed-mutate
 
 # The rooms that decide who gets in. Every branch of theirs is run by a test, or `make test` fails.
-DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*,src/portvakt/net/*,src/portvakt/registers/*
+DECIDING := src/portvakt/jose/*,src/portvakt/http/*,src/portvakt/policy/*,src/portvakt/oauth/*,src/portvakt/guard/*,src/portvakt/net/*,src/portvakt/registers/*,src/portvakt/stores/*,src/portvakt/keystore/*
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
@@ -20,7 +20,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constrain
 .PHONY: help demo test attacks check format bench flood soak mutate clean
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: $(INSTALLED) ## A guarded sample API, attacked over real HTTP.
 	@$(BIN)/portvakt demo $(ARGS)

@@ -44,6 +44,9 @@ TESTS = {
     "jose/encoding.py": ("tests/property/test_encoding.py", f"enc json {CLAIMS}"),
     "jose/algorithms.py": ("tests/unit/jose/test_jws.py", KEYS),
     "jose/strength.py": ("tests/unit/jose/test_strength.py", KEYS),
+    "http/origin.py": ("tests/unit/http/test_origin.py", "dpop"),
+    "oauth/dpop.py": ("tests/unit/oauth/test_dpop.py", "dpop"),
+    "oauth/dpop_nonce.py": ("tests/unit/oauth/test_dpop_nonce.py", "dpop"),
 }
 SECONDS = 90  # A mutant that loops for ever is found out by the clock.
 

@@ -16,7 +16,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 # The first writes docs/attacks.md, and fails a run in which an attack was not tried. The others
 # have what tests of fetching share: one exchange, and whole issuers.
-pytest_plugins = ["attacks_report", "fetching", "publishing"]
+pytest_plugins = [
+    *("attacks_report", "fetching", "publishing"),
+    *("servers", "store_servers", "real_places", "figures"),
+]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

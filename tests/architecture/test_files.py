@@ -26,6 +26,7 @@ NAMED_ELSEWHERE = {
     "jose/strength.py": "likewise",
     "jose/signer.py": "likewise: it makes keys of each kind",
     "testing/fake_issuer.py": "an issuer for tests must sign with something unless told",
+    "testing/fake_client.py": "likewise",
     "demo/run.py": "likewise",
 }
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 
+from canary_cases import SECRETS, bound_cases
 from portvakt import (
     Code,
     ConfigurationError,
@@ -66,7 +67,7 @@ HEADERS: Final = (
 )  # fmt: skip
 PLANTED: Final = [
     PID, "Kanari", "Fugl", "kanari", "KANARI",
-    *(str(ISSUER.signer.private_jwk()[name]) for name in ("d", "x", "y")),
+    *(str(ISSUER.signer.private_jwk()[name]) for name in ("d", "x", "y")), *SECRETS,
 ]  # fmt: skip
 
 
@@ -74,8 +75,8 @@ def segments(request: HttpRequest) -> list[str]:
     """Return what must not be seen of a request's credential: all of it, and each part."""
     found = []
     for name, value in request.headers:
-        if name.lower() == "authorization":
-            token = value.partition(" ")[2]
+        if name.lower() in {"authorization", "dpop"}:
+            token = value.partition(" ")[2] or value
             # The header is what every token of the issuer begins with; the rest is the caller's.
             found += [part for part in (value, token, *token.split(".")) if len(part) > 11]
     return found
@@ -139,6 +140,7 @@ def hostile() -> Iterator[tuple[Code, Guard, HttpRequest]]:
     broken = RuntimeError(f"kanari-of-a-source {token} {PID}")
     yield Code.INTERNAL_ERROR, guard_of(broken), with_canaries(token=token)
     yield from hostile_identities()
+    yield from bound_cases(ISSUER, CLAIMS, PATH, HEADERS)
     # Whatever an issuer may write where the guard says what it found.
     for name, value in {
         "aud": ["test-api", "kanari"], "exp": "kanari", "nbf": "kanari", "iat": PID, "scope": 17912099997,
@@ -190,7 +192,7 @@ def hostile_identities() -> Iterator[tuple[Code, Guard, HttpRequest]]:
     yield case(Code.NOT_ACCESS_TOKEN, claims={"nonce": "kanari"}, header={"typ": "JWT"})
     yield case(Code.IDENTITY_MALFORMED, claims={"helseid://claims/identity/pid": f"{PID}0"})
     yield case(Code.IDENTITY_REFUSED, person_kinds=["fodselsnummer"])
-    yield case(Code.BINDING_REQUIRED, sensitivity="high")
+    yield case(Code.BINDING_REQUIRED, sensitivity="high", sender_constraint="mtls")
     yield case(Code.LIFETIME_TOO_SENSITIVE, claims={"exp": NOW + 7200}, low=True)
     yield case(Code.LEVEL_TOO_LOW, claims={LEVEL: "3"}, security_level=4)
     yield case(Code.AUTHENTICATION_TOO_OLD, claims={"auth_time": 0}, max_authentication_age="1h")

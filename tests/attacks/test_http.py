@@ -174,7 +174,7 @@ def test_a_token_with_a_tail_is_no_token() -> None:
         (f"BearerX {TOKEN}", Code.SCHEME_UNSUPPORTED),
         (f"Token {TOKEN}", Code.SCHEME_UNSUPPORTED),
         (f"JWT {TOKEN}", Code.SCHEME_UNSUPPORTED),
-        (f"DPoP {TOKEN}", Code.SCHEME_UNSUPPORTED),
+        (f"DPoP {TOKEN}", Code.SCHEME_REFUSED),
         ("Basic eDp5", Code.SCHEME_UNSUPPORTED),
         (f"Basic eDp5, Bearer {TOKEN}", Code.SCHEME_UNSUPPORTED),
         ("Negotiate", Code.CREDENTIAL_MALFORMED),
@@ -379,7 +379,10 @@ def test_status_and_error_are_those_of_rfc_6750() -> None:
             assert code.status == 401
         elif code.error == "insufficient_scope":
             assert code.status == 403
-        elif code.error == "insufficient_user_authentication":  # RFC 9470 section 3
+        elif code.error == "insufficient_user_authentication" or code.error in {
+            "invalid_dpop_proof",
+            "use_dpop_nonce",
+        }:  # RFC 9470 section 3
             assert code.status == 401
         else:
             assert code.error is None

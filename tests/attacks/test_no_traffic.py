@@ -24,10 +24,11 @@ def test_no_token_causes_a_connection_a_look_up_or_an_open_file(
     report = tmp_path / "report.json"
     files = [f"tests/attacks/test_{family}.py" for family in FAMILIES]
     options = ["-q", "-p", "watched", "-p", "no:cacheprovider", "-k", NOT]
+    path = os.pathsep.join(filter(None, ("tests", os.environ.get("PYTHONPATH"))))
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files],
         cwd=repository,
-        env={**os.environ, "WATCHED_REPORT": str(report), "PYTHONPATH": "tests"},
+        env={**os.environ, "WATCHED_REPORT": str(report), "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=300,

@@ -38,24 +38,30 @@ def refusals() -> Iterator[str]:
 
 def policy_file() -> Iterator[str]:
     schema = json_schema()
-    for name, title in (
-        ("api", "[api]"),
-        ("issuer", "[[issuer]]"),
-        ("route", "[[route]]"),
-        ("register", "[[register]]"),
-        ("network", "[network]"),
-    ):
-        table = schema["properties"][name]
-        table = resolve(table.get("items", table), schema)
-        yield f"## {title}"
-        yield ""
-        yield "| key | default | meaning |"
-        yield "|---|---|---|"
-        for key, setting in table["properties"].items():
-            required = key in table.get("required", ())
-            default = "required" if required else shown(setting)
-            yield f"| `{key}` | {default} | {setting['description']} |"
-        yield ""
+    for name, place in schema["properties"].items():
+        item = place.get("items", place)
+        title = f"[{name}]" if item is place else f"[[{name}]]"
+        yield from table_of(title, resolve(item, schema))
+        for key, setting in resolve(item, schema)["properties"].items():
+            inner = resolve(setting, schema)
+            if inner is not setting and "properties" in inner and inner != resolve(SECRET, schema):
+                yield from table_of(f"[{name}.{key}]", inner)
+
+
+#: Where a secret is: a value of several settings, which the page explains in words.
+SECRET = {"$ref": "#/$defs/SecretTable"}
+
+
+def table_of(title: str, table: dict[str, Any]) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for key, setting in table["properties"].items():
+        required = key in table.get("required", ())
+        default = "required" if required else shown(setting)
+        yield f"| `{key}` | {default} | {setting['description']} |"
+    yield ""
 
 
 def resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +79,12 @@ def shown(setting: dict[str, Any]) -> str:
     value = setting["default"]
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if setting.get("type") == "integer":
+        return f"`{value}`"
+    if value == {}:
+        return "`{}`"
+    if isinstance(value, dict):
+        return "`{ " + ", ".join(f'{name} = "{text}"' for name, text in value.items()) + " }`"
     if isinstance(value, int | float):
         return f'`"{write_duration(value)}"`'
     if isinstance(value, str):

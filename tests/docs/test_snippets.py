@@ -24,6 +24,7 @@ from fastapi.testclient import TestClient
 
 from docs.conftest import PAGES, REPOSITORY, Block, blocks
 from portvakt import ConfigurationError, Guard
+from portvakt.jose.signer import Signer
 from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ NOT_RUN = ("python3 -m venv", ".venv/bin/pip", ". .venv/", "uvicorn ", "curl ", 
 
 #: No issuer of our pages exists, so nothing is fetched: its keys are the file beside the page.
 KEYS = "PORTVAKT_ISSUER__0__JWKS_FILE"
+
+#: What the policies of the pages refer to.
+SECRETS = {
+    "API_KEY": json.dumps(Signer.generate("ES256").private_jwk()),
+    "EVENT_TOKEN": "an event token",
+    "NONCE_KEY": "a nonce key of thirty-two octets",
+    "PORTVAKT_KEYSTORE_PASSPHRASE": "a passphrase of the pages",
+}
 
 README_POLICY = next(one.text for one in blocks("README.md") if one.title == "portvakt.toml")
 
@@ -57,6 +66,9 @@ def folder(tmp_path: Path, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) 
     other = FakeIssuer("https://other.example.no", alg="EdDSA")
     write(tmp_path / "other-keys.json", json.dumps(other.jwks()))
     write(tmp_path / "expired.jwt", issuer.forged("expired"))
+    write(tmp_path / "subject.txt", "somebody")
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
     write(tmp_path / "portvakt.toml", README_POLICY)
     yield tmp_path
     for name in set(sys.modules) - before:

@@ -88,7 +88,10 @@ def test_an_api_without_any_guard_is_found_out() -> None:
 
 def test_one_check_left_out_fails_the_one_scene_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with Demo() as running:
-        monkeypatch.setattr("portvakt.guard.steps.confirm", lambda *_, **__: None)
+        # In whose hands a token is, is looked at in three places: by the rule, by the token where
+        # no rule says, and by the endpoint.
+        for name in ("refuse_unproven", "confirm_certificate_of", "refuse_other_hands"):
+            monkeypatch.setattr(f"portvakt.guard.guard.{name}", lambda *_, **__: None)
         assert [row.scene.id for row in play_all(running) if not row.ok] == ["bound"]
 
 
@@ -200,7 +203,7 @@ FastAPIGuard.protect = lambda guard, app: None
 
 
 def test_a_guard_that_fails_its_self_test_makes_the_process_exit_with_1() -> None:
-    weakened = "from portvakt.guard import steps; steps.confirm = lambda *_, **__: None"
+    weakened = "from portvakt.guard import guard; guard.refuse_unproven = lambda *_, **__: None"
     result = process(f"{weakened}; {_RUN}", "demo", "--once")
     assert result.returncode == 1
     assert "a forged token got in" in result.stderr

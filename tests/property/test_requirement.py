@@ -15,8 +15,9 @@ from portvakt.jose.jwk import import_jwk
 from portvakt.jose.jws import VerifiedJws, parse, verify
 from portvakt.jose.signer import Signer, sign_compact
 from portvakt.policy.access_token import check_claims
+from portvakt.policy.authorization import authorize
 from portvakt.policy.identity import IdentityClaims
-from portvakt.policy.requirement import IDENTITIES, authorize
+from portvakt.policy.requirement import IDENTITIES
 from portvakt.policy.routes import Route, parameters_of
 from portvakt.policy.rules import (
     MATCHABLE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from portvakt import Decision, FixedKeys, Guard, HttpRequest, Requirement, TrustedIssuer
 from portvakt.jose.jws import VerifiedJws, verify
 from portvakt.policy.access_token import AccessToken, check_claims
-from portvakt.policy.requirement import authorize
+from portvakt.policy.authorization import authorize
 
 if TYPE_CHECKING:
     from portvakt.guard.steps import Candidate

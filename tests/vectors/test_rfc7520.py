@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from portvakt.errors import Refused
+from portvakt.errors import ConfigurationError, Refused
+from portvakt.jose.decryption_key import DecryptionKey
+from portvakt.jose.jwe import Decryption
 from portvakt.jose.jwk import SECRET_MEMBERS
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import parse, verify
@@ -114,6 +116,55 @@ def test_encrypted_example_is_refused(name: str) -> None:
         code = caught.value.refusal.code
         # As JSON, it is counted by whatever dots its names hold.
         assert code is Code.TOKEN_ENCRYPTED or (form != "compact" and code is Code.TOKEN_PARTS)
+
+
+#: The encrypted examples that are decrypted, and the algorithm that their keys do not state.
+DECRYPTED = {
+    "5_4.key_agreement_with_key_wrapping_using_ecdh-es_and_aes-keywrap_with_aes-gcm.json",
+    "5_5.key_agreement_using_ecdh-es_with_aes-cbc-hmac-sha2.json",
+}
+
+
+@pytest.mark.parametrize("name", ENCRYPTED)
+def test_encrypted_example_is_decrypted_or_refused_by_policy(name: str) -> None:
+    example = load(f"jwe/{name}")
+    output, given = example["output"], example["input"]
+    if name in DECRYPTED:
+        decryption = Decryption([DecryptionKey.from_jwk(given["key"], alg=given["alg"])])
+        assert decryption._octets(output["compact"]).decode() == given["plaintext"]
+        # A dash in it is not ASCII, so it is no token.
+        with pytest.raises(Refused) as caught:
+            decryption.decrypt(output["compact"])
+        assert caught.value.refusal.detail == "what was encrypted is not a compact token"
+    decryption = Decryption([DecryptionKey.generate("ECDH-ES", "any")])
+    for form, written in output.items():
+        text = written if form == "compact" else json.dumps(written)
+        with pytest.raises(Refused) as caught:
+            decryption.decrypt(text)
+        # RSA1_5, RSA-OAEP, PBES2, dir, AxxxKW, AxxxGCMKW and zip are refused whatever the key is.
+        assert caught.value.refusal.code in {
+            Code.ENCRYPTION_REFUSED,
+            Code.TOKEN_PARTS,
+            Code.TOKEN_ENCODING,
+        }
+
+
+def test_agreement_over_curve25519_is_refused() -> None:
+    example = load("curve25519/ecdh-es.json")
+    with pytest.raises(ConfigurationError):
+        DecryptionKey.from_jwk(example["input"]["key"], alg="ECDH-ES")
+    with pytest.raises(Refused) as caught:
+        Decryption([DecryptionKey.generate("ECDH-ES", "Bob")]).decrypt(example["output"]["compact"])
+    assert caught.value.refusal.code is Code.ENCRYPTION_REFUSED
+
+
+def test_nested_example_is_encrypted_with_an_algorithm_that_is_refused() -> None:
+    sent = load("6.nesting_signatures_and_encryption.json")["encrypt"]
+    with pytest.raises(ConfigurationError, match="RSA-OAEP is not for keys that decrypt"):
+        DecryptionKey.from_jwk(sent["input"]["key"])
+    with pytest.raises(Refused) as caught:
+        Decryption([DecryptionKey.generate("ECDH-ES", "any")]).decrypt(sent["output"]["compact"])
+    assert caught.value.refusal.code is Code.ENCRYPTION_REFUSED
 
 
 def test_nested_example_is_refused_outside_and_verified_inside() -> None:

@@ -12,10 +12,21 @@ Behind a proxy that strips the prefix, some servers hand over ``root_path`` and 
 Whatever is mounted in the application would then cut off another part than was judged, so the path
 is handed on with the prefix in front, as ASGI has it. An application inside must have no
 ``root_path`` of its own.
+
+A client's certificate is taken from the ASGI TLS extension (``client_cert_chain``), where a server
+has it. As of September 2026 few do: released versions of Uvicorn, Hypercorn, Granian and Daphne end
+TLS and can ask clients for certificates, and tell the application nothing of them (open proposals:
+Uvicorn #3133, Granian #854, Hypercorn #62; Nonecorn has it). Behind those, let a proxy end TLS and
+name it under ``[proxy]``.
+
+Who the proxy is, the address of the connection says, so nothing may replace that address before the
+guard sees it. Uvicorn does, with what ``X-Forwarded-For`` says: start it with
+``--no-proxy-headers``, and never with ``--forwarded-allow-ips '*'``, with which anyone could write
+a proxy's address there.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -25,7 +36,9 @@ from portvakt.guard import (
     Decision,
     Guard,
     HttpRequest,
+    NotCertificate,
     Response,
+    read_pem,
 )
 
 __all__ = [
@@ -37,6 +50,7 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "adding_headers",
     "answer",
     "decision_of",
     "judgement_of",
@@ -58,6 +72,14 @@ _PLAIN: Final = "/:@!$&'()*+,;=-._~"
 
 #: No honest path has one, and patterns that end in ``$`` overlook a line break at the end.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+#: The peer of a connection by a Unix socket. The guard's policy has the same word for it.
+_UNIX: Final = "unix"
+
+#: The messages in which an application, or who answers for it, states its headers.
+_HEADED: Final = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
 
 #: RFC 6455 section 7.4.1: the message violates the policy of who receives it.
 _POLICY_VIOLATION: Final = 1008
@@ -155,6 +177,13 @@ class GuardMiddleware:
         """Judge one request or handshake."""
         return await self.guard.check(request)
 
+    def headed(self, decision: Decision, _scope: Scope, send: Send) -> Send:
+        """Return a ``send`` that adds to the application's answer what the decision says.
+
+        It is the same one where there is nothing to add.
+        """
+        return adding_headers(lambda: decision.headers, send) if decision.headers else send
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope, as ASGI 3 says.
 
@@ -180,7 +209,7 @@ class GuardMiddleware:
         if decision.admitted:
             scope[KEY] = Judgement(self.guard, request, decision)
             _complete(scope)
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self.headed(decision, scope, send))
         elif decision.response is not None:
             await answer(decision.response, scope, send)
 
@@ -201,16 +230,51 @@ def read_request(scope: Mapping[str, Any]) -> tuple[HttpRequest, str | None]:
     """Return what a scope holds as the guard wants it, and why it cannot be judged, if so."""
     path, flaw = _path_as_written(scope)
     query: bytes = scope.get("query_string") or b""
-    client = scope.get("client")
+    certificate = None
+    extensions = scope.get("extensions")
+    if extensions and "tls" in extensions:
+        try:
+            certificate = _certificate_of(extensions["tls"])
+        except NotCertificate as error:
+            flaw = flaw or f"the client certificate from the server: {error}"
     request = HttpRequest(
         method=scope.get("method", "GET"),  # A WebSocket opens with GET; its scope has no method.
         url=f"{path}?{query.decode('latin-1')}" if query else path,
         headers=tuple(
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         ),
-        peer=client[0] if client else None,
+        peer=_peer_of(scope),
+        client_certificate=certificate,
     )
     return request, flaw
+
+
+def _peer_of(scope: Mapping[str, Any]) -> str | None:
+    """Return who is at the other end of the connection, as far as the server says."""
+    client = scope.get("client")
+    if client:
+        # A server may have put there what a header says: that is no Unix socket, whatever it says.
+        host: str = client[0]
+        return host if host != _UNIX else None
+    # No address alone says nothing. A path instead of the server's own address does.
+    server = scope.get("server")
+    return _UNIX if server and server[1] is None else None
+
+
+def _certificate_of(tls: Mapping[str, Any]) -> bytes | None:
+    """Return what the TLS extension says that the client showed; the chain is not looked at.
+
+    A certificate that the server could not verify was not shown, as far as anyone knows.
+
+    Raises:
+        NotCertificate: if the first of the chain is no certificate in PEM.
+    """
+    chain = tls.get("client_cert_chain")
+    if not chain or tls.get("client_cert_error") is not None:
+        return None
+    if not isinstance(chain, list | tuple) or not isinstance(chain[0], str):
+        raise NotCertificate("client_cert_chain is no list of text")
+    return read_pem(chain[0])
 
 
 def _path_as_written(scope: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -254,6 +318,30 @@ def _complete(scope: Scope) -> None:
             scope["raw_path"] = written + scope["raw_path"]
 
 
+def adding_headers(headers: Callable[[], Iterable[tuple[str, str]]], send: Send) -> Send:
+    """Return a ``send`` that adds headers to what the application answers.
+
+    Parameters:
+        headers: asked when the application answers. One that the answer has already is left as it
+            is there: it may be a refusal that states its own.
+        send: where messages go; none is changed, those with headers are sent as copies.
+    """
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] in _HEADED:
+            stated = list(message.get("headers") or ())
+            names = {bytes(name).lower() for name, _ in stated}
+            added = [one for one in _encoded(headers()) if one[0] not in names]
+            message = {**message, "headers": [*stated, *added]}
+        await send(message)
+
+    return send_with_headers
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers]
+
+
 async def answer(response: Response, scope: Mapping[str, Any], send: Send) -> None:
     """Send a complete response to a request, or to a WebSocket handshake before it is accepted."""
     prefix = ""
@@ -262,10 +350,11 @@ async def answer(response: Response, scope: Mapping[str, Any], send: Send) -> No
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
             return
         prefix = "websocket."
-    headers = [
-        (name.lower().encode("ascii"), value.encode("ascii")) for name, value in response.headers
-    ]
     await send(
-        {"type": f"{prefix}http.response.start", "status": response.status, "headers": headers}
+        {
+            "type": f"{prefix}http.response.start",
+            "status": response.status,
+            "headers": _encoded(response.headers),
+        }
     )
     await send({"type": f"{prefix}http.response.body", "body": response.body})

@@ -25,7 +25,9 @@ from portvakt.adapters.asgi import (
     Receive,
     Scope,
     Send,
+    adding_headers,
     answer,
+    decision_of,
     judgement_of,
 )
 from portvakt.guard import (
@@ -38,6 +40,7 @@ from portvakt.guard import (
     Problem,
     Requirement,
     Response,
+    SenderConstraint,
 )
 
 try:
@@ -56,7 +59,7 @@ __all__ = ["FastAPIGuard", "NotAdmitted"]
 
 Demand = Callable[..., Coroutine[Any, Any, AccessToken]]
 
-_ANY_TOKEN: Final = Requirement.of()
+_ANY_TOKEN: Final = Requirement.of(sender_constraint=SenderConstraint.EITHER)
 
 #: Compiled once, for there are as many as the application writes down.
 _require: Final = lru_cache(Requirement.of)
@@ -84,9 +87,9 @@ class FastAPIGuard(Guard):
     """A guard that knows FastAPI; made like any other, as ``FastAPIGuard.from_file(...)``."""
 
     @cached_property
-    def _demands(self) -> set[Demand]:
-        """The dependencies handed out so far, by which guarded routes are recognised."""
-        return set()
+    def _demands(self) -> dict[object, Requirement]:
+        """What the dependencies handed out so far demand; guarded routes are recognised by them."""
+        return {}
 
     def protect(self, app: FastAPI) -> None:
         """Stand in front of *app*: from now on nothing that is not admitted reaches it.
@@ -131,8 +134,7 @@ class FastAPIGuard(Guard):
             ConfigurationError: if a scope is not one word, or a demand could never be met.
         """
         requirement = Requirement.of(scopes, **demands)
-        if self.registers is None and requirement.registers:
-            raise ConfigurationError("a demand names registers, and the policy has none")
+        self.check_parts(requirement)
 
         async def access_token(
             connection: HTTPConnection,
@@ -142,11 +144,14 @@ class FastAPIGuard(Guard):
         ) -> AccessToken:
             if around.scopes:
                 # The own ones again, so that a challenge names all that a new token needs.
-                every = _require((*sorted(requirement.scopes), *around.scopes))
+                every = _require(
+                    (*sorted(requirement.scopes), *around.scopes),
+                    sender_constraint=requirement.sender_constraint,
+                )
                 await self._demand(connection, every)
             return await self._demand(connection, requirement)
 
-        self._demands.add(access_token)
+        self._demands[access_token] = requirement
         return access_token
 
     async def _demand(self, connection: HTTPConnection, requirement: Requirement) -> AccessToken:
@@ -154,14 +159,13 @@ class FastAPIGuard(Guard):
         if judgement.guard is not self:
             raise ConfigurationError("requires() and protect() are of two different guards")
         request = _routed(judgement.request, connection)
-        if judgement.decision.token is None or requirement.registers:
+        if judgement.decision.token is None:
             # Public by its path, and yet the endpoint demands a token: the stricter of them holds.
-            # And registers have to be waited for.
             decision = await self.check(request, requirement)
-            if decision.admitted:
-                connection.scope[KEY] = judgement._replace(decision=decision)
         else:
-            decision = self.require(request, judgement.decision, requirement)
+            decision = await self.demand(request, judgement.decision, requirement)
+        if decision.admitted and decision is not judgement.decision:
+            connection.scope[KEY] = judgement._replace(decision=decision)
         if decision.response is not None:
             raise NotAdmitted(decision.response)
         if decision.token is None:
@@ -173,10 +177,10 @@ class FastAPIGuard(Guard):
 
         Raises:
             ConfigurationError: listing every route that is neither guarded nor in the policy, that
-                is guarded and public at once, or that demands scopes which are none.
+                is guarded and public at once, that demands scopes which are none, or tokens that
+                are bound in two ways at once.
         """
-        demands: set[object] = {*self._demands}
-        inspection = Inspection(self.routes, demands.__contains__)
+        inspection = Inspection(self.routes, self._demands.get)
         inspection.walk(app.routes)
         for mounted in inspection.applications:
             mounted.add_exception_handler(NotAdmitted, _render)
@@ -198,6 +202,7 @@ def _routed(request: HttpRequest, connection: HTTPConnection) -> HttpRequest:
         url=request.url,
         headers=request.headers,
         peer=request.peer,
+        client_certificate=request.client_certificate,
         path_parameters=tuple(
             (name, quote(str(value), safe="")) for name, value in connection.path_params.items()
         ),
@@ -219,8 +224,14 @@ class _FastAPIMiddleware(GuardMiddleware):
     async def judge(self, request: HttpRequest) -> Decision:
         """Judge by the rule for this request; without one, by whether the token is valid."""
         rule = self.guard.routes.find(request)
-        # Only where no rule is: a requirement of ours would make a public rule demand a token.
-        return await self.guard.check(request, None if rule is not None else _ANY_TOKEN)
+        # Only where no rule is, or no rules are (what stands in for them has no path): a
+        # requirement of ours would make a public rule demand a token.
+        ruled = rule is not None and rule.path is not None
+        return await self.guard.check(request, None if ruled else _ANY_TOKEN)
+
+    def headed(self, _decision: Decision, scope: Scope, send: Send) -> Send:
+        """Add the headers of the last decision: an endpoint's demand may have made another."""
+        return adding_headers(lambda: decision_of(scope).headers, send)
 
 
 class _BearerScheme(SecurityBase):

@@ -12,7 +12,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from portvakt.guard import ConfigurationError, Problem, Requirement, Routes
+from portvakt.guard import (
+    ConfigurationError,
+    Problem,
+    Requirement,
+    Routes,
+    SenderConstraint,
+    agreed,
+)
 
 __all__ = ["Inspection"]
 
@@ -33,19 +40,19 @@ class Inspection:
 
     Parameters:
         rules: the policy's.
-        is_demand: whether a dependency is one of the guard's.
+        demand_of: what a dependency demands, if it is one of the guard's; else None.
 
     Attributes:
         problems: what is wrong.
         applications: every FastAPI application met on the way.
     """
 
-    def __init__(self, rules: Routes, is_demand: Callable[[object], bool]) -> None:
+    def __init__(self, rules: Routes, demand_of: Callable[[object], Requirement | None]) -> None:
         self.problems: list[Problem] = []
         self.applications: list[FastAPI] = []
         self._rules = rules
         self._public = Routes(rule for rule in rules.rules if rule.public)
-        self._is_demand = is_demand
+        self._demand_of = demand_of
 
     def walk(
         self,
@@ -96,6 +103,8 @@ class Inspection:
         for demand in demands:
             self._check_scopes(demand, f"{shown} {path}")
         if demands:
+            if not ruled:
+                self._check_constraints(demands, template, methods, f"{shown} {path}")
             if public or any(self._public.covers(template, method) for method in methods):
                 self.problems.append(
                     Problem(
@@ -121,10 +130,37 @@ class Inspection:
         except ConfigurationError as error:
             self.problems.extend(Problem(place, problem.message) for problem in error.problems)
 
+    def _check_constraints(
+        self, demands: Iterable[Dependant], template: str, methods: Iterable[str], place: str
+    ) -> None:
+        """See that one token can be what the rule and every demand of an endpoint take."""
+        stated = [self._demand_of(demand.call) for demand in demands]
+        for method in methods:
+            rule = self._rules.covering(template, method) or self._rules.everywhere
+            first = rule.requirement.sender_constraint
+            try:
+                taken = {
+                    agreed(first, one.sender_constraint) or SenderConstraint.NONE
+                    for one in stated
+                    if one is not None
+                }
+            except ConfigurationError as error:
+                self.problems.extend(Problem(place, one.message) for one in error.problems)
+                return
+            if len(taken) > 1:
+                words = " and ".join(sorted(one.value for one in taken))
+                message = (
+                    f"takes tokens of two kinds at once, and so none, by sender_constraint {words}"
+                )
+                self.problems.append(
+                    Problem(place, f"{message}: state the same in each requires()")
+                )
+                return
+
     def _demands(self, dependant: Dependant | None) -> Iterator[Dependant]:
         if dependant is None:
             return
-        if self._is_demand(dependant.call):
+        if self._demand_of(dependant.call) is not None:
             yield dependant
         for inner in dependant.dependencies:
             yield from self._demands(inner)

@@ -16,6 +16,8 @@ from portvakt.explain import Explanation, Language, StepExplanation, explain
 from portvakt.explain.shown import MAX_TIME, show_utc
 from portvakt.explain.texts import Words, load
 from portvakt.guard import Guard
+from portvakt.guard.assembly import assemble_file
+from portvakt.home import finish
 
 __all__ = ["HELP", "check"]
 
@@ -73,12 +75,18 @@ def check(
             "--at", help="Judge as if it were this time, in seconds since 1970.", metavar="UNIX"
         ),
     ] = None,
+    proof: Annotated[
+        str | None,
+        typer.Option(
+            "--proof", help="The DPoP proof that comes with it; with --route.", metavar="PROOF"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     language: Annotated[Language, typer.Option("--language", help="The language.")] = "en",
 ) -> None:
     """Explain a token (see :data:`HELP`)."""
     try:
-        explanation = _explain(_read(" ".join(token)), config, route, at, language)
+        explanation = _explain(_read(" ".join(token)), config, route, at, language, proof)
     except _CannotTellError as error:
         message = discreet(str(error))
         if as_json:
@@ -99,20 +107,34 @@ def _read(argument: str) -> str:
     given = sys.stdin.buffer.read(_MAX_INPUT).decode("iso-8859-1") if from_pipe else argument
     token = given.strip()
     # People copy the whole header.
-    return token[7:].lstrip() if token[:7].lower() == "bearer " else token
+    scheme, space, rest = token.partition(" ")
+    return rest.lstrip() if space and scheme.lower() in {"bearer", "dpop"} else token
 
 
 def _explain(
-    token: str, config: str, route: str | None, at: float | None, language: Language
+    token: str,
+    config: str,
+    route: str | None,
+    at: float | None,
+    language: Language,
+    proof: str | None,
 ) -> Explanation:
     method, url = _request(route)
+    if proof is not None and route is None:
+        raise _CannotTellError("--proof is for one request: say which with --route")
     if at is not None and not (math.isfinite(at) and 0 <= at <= MAX_TIME):
         raise _CannotTellError("--at must be a time in seconds since 1970, as 1716473600")
     try:
-        guard = Guard.from_file(config, clock=None if at is None else lambda: at)
-        return explain(guard, token, method=method, url=url, language=language)
+        clock = None if at is None else lambda: at
+        # A rehearsal: to explain a proof must not use it up.
+        guard = assemble_file(Guard, config, clock=clock, observers=(), rehearsal=True)
     except ConfigurationError as error:
         raise _CannotTellError(str(error)) from None
+    try:
+        return explain(guard, token, method=method, url=url, proof=proof, language=language)
+    finally:
+        if guard.parts.store is not None:
+            finish(guard.home.blocked(guard.parts.close))
 
 
 def _request(route: str | None) -> tuple[str, str | None]:

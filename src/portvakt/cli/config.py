@@ -13,6 +13,7 @@ from portvakt.config.json_schema import json_schema
 from portvakt.errors import ConfigurationError
 from portvakt.explain.demands import demands
 from portvakt.guard.guard import Guard
+from portvakt.guard.standing import Standing
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import Route
 
@@ -56,12 +57,48 @@ def _summary(guard: Guard) -> Iterator[str]:
     yield f"API {guard.realm}"
     for issuer in guard.issuers.values():
         yield from _issuer(guard, issuer)
+    yield from _parts(guard)
     if not guard.routes.rules:
         yield "routes: none, so every request needs a valid token"
         return
     yield "routes (any other request is refused)"
     for rule in guard.routes.rules:
         yield f"  {_route(rule)}"
+
+
+def _parts(guard: Guard) -> Iterator[str]:
+    parts = guard.parts
+    if parts.possession is not None:
+        rules = parts.possession.rules
+        yield f"proofs for {', '.join(origin.text for origin in rules.origins)}"
+        nonce = "" if rules.nonces is None else ", with a nonce"
+        yield f"  alg      {', '.join(sorted(rules.algorithms))}{nonce}"
+        yield (
+            f"  time     at most {write_duration(rules.max_age)} old and "
+            f"{write_duration(rules.max_ahead)} ahead"
+        )
+    if parts.store is not None:
+        yield f"store {parts.store.health().kind}"
+    standing = parts.standing
+    if standing is None:
+        yield "revocation: none, so a token holds until it expires"
+    else:
+        yield from _standing(standing)
+    if parts.proxies is not None:
+        yield "a proxy is believed what it says of its client"
+    for asked in () if parts.introspection is None else parts.introspection.health():
+        yield f"reference tokens of {asked.issuer} are asked about, by {asked.source}"
+    if parts.decryption is not None:
+        yield "encrypted tokens are opened"
+
+
+def _standing(standing: Standing) -> Iterator[str]:
+    if standing.mirror is not None:
+        yield f"revocation holds within {write_duration(standing.mirror.max_staleness)}"
+    for one in () if standing.lists is None else standing.lists.health():
+        yield f"status list {one.uri}, at most {write_duration(one.max_age)} old"
+    for told in () if standing.events is None else standing.events.health():
+        yield f"events of {told.issuer}{', polled' if told.polled else ''}"
 
 
 def _issuer(guard: Guard, issuer: TrustedIssuer) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""``portvakt keys``: the keys of an issuer, as the guard sees them."""
+"""``portvakt keys``: the keys of an issuer, as the guard sees them, and one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from portvakt.cli import keystore
 from portvakt.cli.config import shown
 from portvakt.cli.discreet import discreet
 from portvakt.errors import ConfigurationError, Unavailable
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app: Final = typer.Typer(help="The keys of issuers.", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="The keys of issuers, and one's own in a key store.", no_args_is_help=True
+)
+
+app.command("generate")(keystore.generate)
+app.command("import")(keystore.import_)
+app.command("rotate")(keystore.rotate)
+app.command("publish")(keystore.publish)
+app.command("list")(keystore.list_)
 
 UNUSABLE: Final = 1
 CANNOT_TELL: Final = 2

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
+from portvakt.config.guarding import Guarding, check_demanded, check_guarding
 from portvakt.config.issuer_keys import check_network, read_keys
 from portvakt.config.issuers import settle, trust, words
 from portvakt.config.load import Draft
@@ -22,6 +23,7 @@ from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.policy.issuer import TrustedIssuer
+from portvakt.policy.requirement import Requirement
 from portvakt.policy.routes import Route, Routes
 from portvakt.policy.sensitivity import LONGEST_LIFETIME, Sensitivity
 
@@ -42,7 +44,11 @@ class Policy(Struct, frozen=True):
         disclose: whether a refusal names what is demanded.
         network: how issuers are reached.
         registers: who is asked whether it is true.
+        guarding: what proofs, references, encryption and revocation need.
+        configuration: the tables.
+        tables: those of the issuers, with nothing left out that a profile says; by ``issuer``.
         directory: where the files that these name are looked for.
+        path: the policy file; None for data.
     """
 
     issuers: tuple[TrustedIssuer, ...]
@@ -53,7 +59,11 @@ class Policy(Struct, frozen=True):
     disclose: bool
     network: NetworkTable
     registers: tuple[RegisterTable, ...]
+    guarding: Guarding
+    configuration: Configuration
+    tables: dict[str, IssuerTable]
     directory: Path
+    path: Path | None
 
 
 def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Policy:
@@ -104,11 +114,18 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
     known = registers | check_registers(configuration.register, problems)
     demands = Demands(configuration.api, frozenset(carried), known, problems)
     routes = _routes(configuration.route, demands, problems)
-    # (4) All of it is right, or there is no policy.
+    # (4) What they take.
+    tables = {index: table for index, (table, _) in enumerate(settled)}
+    guarding = check_guarding(configuration, tables, problems)
+    places = tuple(_places(routes))
+    check_demanded(places, configuration, problems)
+    # (5) All of it is right, or there is no policy.
     problems.check()
     for issuer in issuers:
         _warn(issuer, sets.get(issuer.issuer), published.get(issuer.issuer))
     _warn_of_shared_keys(sets, published)
+    for place, demand in places:
+        _warn_of_unsafe(place, demand)
     return Policy(
         tuple(issuers),
         sets,
@@ -118,7 +135,11 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
         configuration.api.disclose,
         configuration.network,
         configuration.register,
+        guarding,
+        configuration,
+        {str(table.issuer): table for table in tables.values()},
         draft.directory,
+        draft.path,
     )
 
 
@@ -167,6 +188,16 @@ def _warn(issuer: TrustedIssuer, keys: JwkSet | None, published: IssuerTable | N
         _log.warning("issuer %s: %s is allowed, but no key is for it", issuer.issuer, name)
 
 
+def _warn_of_unsafe(place: str, demand: Requirement) -> None:
+    """Say what a route lets in although something that it rests on does not answer."""
+    for setting, what in (
+        ("unsafe_on_unavailable", "a register that cannot be asked is passed over"),
+        ("unsafe_on_stale", "a token is admitted though nobody knows if it was revoked lately"),
+    ):
+        if getattr(demand, setting):
+            _log.warning("%s: %s is set: %s", place, setting, what)
+
+
 def _warn_of_shared_keys(sets: dict[str, JwkSet], published: dict[str, IssuerTable]) -> None:
     """Say which issuers could sign in each other's name; keys that are to come nobody knows."""
     thumbprints = {name: {key.thumbprint for key in keys.keys} for name, keys in sets.items()}
@@ -203,6 +234,13 @@ def _routes(tables: Iterable[RouteTable], demands: Demands, problems: Problems) 
     except ConfigurationError as error:
         problems.extend("", error)
         return Routes()
+
+
+def _places(routes: Routes) -> Iterable[tuple[str, Requirement]]:
+    """Yield what each route demands, with its place; without any, what the API does."""
+    if not routes.rules:
+        return [("api", rule.requirement) for rule in routes.every]
+    return [(f"route[{index}]", rule.requirement) for index, rule in enumerate(routes.rules)]
 
 
 def _longest(configuration: Configuration) -> float:

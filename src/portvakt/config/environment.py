@@ -8,12 +8,15 @@ from typing import Any, Final
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
 
-__all__ = ["override"]
+__all__ = ["PASSPHRASE", "PREFIX", "override"]
 
 PREFIX: Final = "PORTVAKT_"
 
-#: It names the file, so it cannot be a part of it.
-NOT_AN_OVERRIDE: Final = "PORTVAKT_CONFIG"
+#: The passphrase of the key store. It is no setting: the policy has none that holds a secret.
+PASSPHRASE: Final = "PORTVAKT_KEYSTORE_PASSPHRASE"  # noqa: S105  a name, not what it holds
+
+#: The first names the file, so it cannot be a part of it.
+NOT_OVERRIDES: Final = frozenset({"PORTVAKT_CONFIG", PASSPHRASE})
 
 _PLAIN: Final = re.compile(r"[A-Z0-9_]+")
 _INDEX: Final = re.compile(r"[0-9]{1,4}")
@@ -23,7 +26,9 @@ def override(tables: dict[str, Any], environ: Mapping[str, str], problems: Probl
     """Set in *tables* what the environment says, and note which variable set what.
 
     Does not check that there are such settings, nor their values: what reads the tables does, and
-    treats an unknown variable as it treats an unknown key.
+    treats an unknown variable as it treats an unknown key. So a secret cannot come this way: a
+    variable can say where one is, as a key of the file can, and text where that is expected is
+    refused by place and name, its value never shown.
 
     Parameters:
         tables: the decoded file; changed in place.
@@ -32,7 +37,7 @@ def override(tables: dict[str, Any], environ: Mapping[str, str], problems: Probl
     """
     # Shorter paths first, so that a part is set on top of the whole, whatever the order is in which
     # the platform lists its variables.
-    names = [name for name in environ if name.startswith(PREFIX) and name != NOT_AN_OVERRIDE]
+    names = [name for name in environ if name.startswith(PREFIX) and name not in NOT_OVERRIDES]
     for name in sorted(names, key=lambda name: (name.count("__"), name)):
         if not _PLAIN.fullmatch(name):
             problems.add("", f"the variable {name!a} is not known: names are in capitals")

@@ -17,7 +17,7 @@ from portvakt.http.url import RefusedUrl, check_url
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet, MalformedKeySet
 
-__all__ = ["check_network", "read_keys"]
+__all__ = ["MAX_TIMEOUT", "check_network", "read_keys"]
 
 #: Octets read of a key file at most: more than a key set may have, which JwkSet judges.
 MAX_READ: Final = 1024 * 1024
@@ -37,6 +37,9 @@ _ONLY_IF_FETCHED: Final = {
     "unsafe_loopback": False,
     "keys_max_age": 86400.0,
 }
+
+#: Those of them that are for everything that the issuer is asked.
+_HOW_FAR: Final = frozenset({"private", "unsafe_loopback"})
 
 #: An RFC 7638 thumbprint with SHA-256, in base64url.
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -64,8 +67,10 @@ def read_keys(
         return None
     if table.jwks is UNSET and table.jwks_file is UNSET:
         return _check_published(table, place, problems)
+    # How far one may dial is also for what else is asked of the issuer.
+    asked = table.introspection is not UNSET or table.events is not UNSET or table.status_lists
     for name, default in _ONLY_IF_FETCHED.items():
-        if getattr(table, name) != default:
+        if getattr(table, name) != default and not (asked and name in _HOW_FAR):
             problems.add(
                 f"{place}.{name}", f"is for keys that are fetched; {stated[0]} states them"
             )

@@ -119,6 +119,7 @@ def trust(
             max_age_ahead=table.max_age_ahead,
             known_lifetime=known,
             **_kind(profile),
+            status_lists=frozenset(table.status_lists),
             identity=_identity(profile, table, place, problems),
         )
     except ConfigurationError as error:

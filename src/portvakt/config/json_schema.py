@@ -6,6 +6,7 @@ import msgspec
 
 from portvakt.config.duration import DURATION, write_duration
 from portvakt.config.schema import KEY_SOURCES, Configuration
+from portvakt.config.secrets_schema import SOURCES
 
 __all__ = ["json_schema"]
 
@@ -29,6 +30,7 @@ def json_schema() -> dict[str, Any]:
             table.pop("default", None)
     stated = [{"required": [name]} for name in KEY_SOURCES]
     tables["IssuerTable"]["oneOf"] = [*stated, {"not": {"anyOf": stated}}]
+    tables["SecretTable"]["oneOf"] = [{"required": [name]} for name in SOURCES]
     schema = {"$schema": DIALECT, **root, "title": "Portvakt policy file", "$defs": tables}
     # What an editor would read: lists where Python has tuples.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))

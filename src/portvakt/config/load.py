@@ -29,11 +29,13 @@ class Draft(Struct):
         configuration: what was read, with stand-ins where *problems* says so.
         problems: what is wrong with it so far.
         directory: where the files it names are looked for.
+        path: the policy file; None for data.
     """
 
     configuration: Configuration
     problems: Problems
     directory: Path
+    path: Path | None = None
 
 
 def load_file(path: str | PathLike[str], environ: Mapping[str, str]) -> Configuration:
@@ -76,7 +78,7 @@ def read_file(path: str | PathLike[str], environ: Mapping[str, str]) -> Draft:
     problems = Problems(str(path), text)
     tables = _tables(text, problems)
     override(tables, environ, problems)
-    return Draft(read_configuration(tables, problems), problems, Path(path).parent)
+    return Draft(read_configuration(tables, problems), problems, Path(path).parent, Path(path))
 
 
 def read_data(config: Mapping[str, Any]) -> Draft:

@@ -6,9 +6,10 @@ have written down.
 """
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
@@ -18,6 +19,7 @@ from portvakt.errors import ConfigurationError, said_of
 from portvakt.policy.identifiers import MalformedIdentifier, parse_organisation_number
 from portvakt.policy.requirement import Requirement
 from portvakt.policy.rules import AllOf, AnyOf, AtLeast, Equals, OneOf, Present, Rule
+from portvakt.policy.sender_constraint import SENDER_CONSTRAINTS
 from portvakt.policy.sensitivity import Sensitivity
 
 __all__ = ["Demands"]
@@ -63,6 +65,8 @@ class Demands:
             security_level=0 if api.security_level is UNSET else api.security_level,
             require=api.require,
             sensitivity=self._sensitivity,
+            sender_constraint=self._constraint(api.sender_constraint, "api.sender_constraint"),
+            require_encryption=api.require_encryption,
         )
 
     def of(self, table: RouteTable, place: str) -> Requirement:
@@ -103,8 +107,33 @@ class Demands:
             security_level=0 if level is UNSET else level,
             require=required,
             sensitivity=degree,
+            **self._binding(table, place),
             **self._further(table, place),
         )
+
+    def _binding(self, table: RouteTable, place: str) -> dict[str, Any]:
+        """Return in whose hands a token must be, and who may have read it."""
+        stated = table.sender_constraint
+        inside = f"{place}.sender_constraint"
+        if stated is UNSET:
+            stated, inside = self._api.sender_constraint, "api.sender_constraint"
+        constraint = self._constraint(stated, inside)
+        encrypted = table.require_encryption
+        return {
+            # What neither says is said here: a route takes one kind of token.
+            "sender_constraint": constraint or "none",
+            "require_encryption": self._api.require_encryption if encrypted is UNSET else encrypted,
+        }
+
+    def _constraint(self, stated: str | UnsetType, place: str) -> str | None:
+        if stated is UNSET:
+            return None
+        if stated in SENDER_CONSTRAINTS:
+            return stated
+        near = get_close_matches(stated.lower()[:64], SENDER_CONSTRAINTS, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        self._problems.add(place, f"must be one of {', '.join(SENDER_CONSTRAINTS)}{meant}")
+        return None
 
     def scopes(self, values: Iterable[str], place: str) -> tuple[str, ...]:
         """Return the scopes that are words of RFC 6749, and note the others."""
@@ -128,6 +157,7 @@ class Demands:
             "matches_request": table.matches_request,
             "registers": table.registers,
             "unsafe_on_unavailable": table.unsafe_on_unavailable == "admit",
+            "unsafe_on_stale": table.unsafe_on_stale == "admit",
         }
         for setting, name in (
             ("clients", "clients"),
@@ -151,7 +181,9 @@ class Demands:
                 )
         if table.unsafe_on_unavailable not in {"refuse", "admit"}:
             self._problems.add(f"{place}.unsafe_on_unavailable", 'must be "refuse" or "admit"')
-        elif table.unsafe_on_unavailable == "admit" and not table.registers:
+        if table.unsafe_on_stale not in {"refuse", "admit"}:
+            self._problems.add(f"{place}.unsafe_on_stale", 'must be "refuse" or "admit"')
+        if table.unsafe_on_unavailable == "admit" and not table.registers:
             self._problems.add(f"{place}.unsafe_on_unavailable", "is about registers: name some")
         return found
 
@@ -265,7 +297,8 @@ class Demands:
             return None
 
     def _demanded_in_vain(self, table: RouteTable, place: str) -> Requirement:
-        if table.sensitivity is not UNSET or table.ignore:
+        stated = (table.sensitivity, table.sender_constraint, table.require_encryption)
+        if table.ignore or any(one is not UNSET for one in stated):
             self._problems.add(place, "a public route admits everyone, so it demands nothing")
         level = table.security_level
         return self._compiled(

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from portvakt.policy.requirement import IDENTITIES, MAX_LEVEL
+from portvakt.policy.sender_constraint import SENDER_CONSTRAINTS
 from portvakt.policy.sensitivity import Sensitivity
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "RouteTable",
     "RuleTable",
     "Scope",
+    "SenderConstraintName",
     "SensitivityName",
 ]
 
@@ -28,6 +30,7 @@ _Duration = float
 
 _SENSITIVITY: Final = {"enum": [one.value for one in Sensitivity]}
 SensitivityName = Annotated[str, Meta(extra_json_schema=_SENSITIVITY)]
+SenderConstraintName = Annotated[str, Meta(extra_json_schema={"enum": list(SENDER_CONSTRAINTS)})]
 Level = Annotated[int, Meta(ge=0, le=MAX_LEVEL)]
 IdentityName = Annotated[str, Meta(extra_json_schema={"enum": list(IDENTITIES)})]
 #: What a profile may carry, and a route must decide about.
@@ -147,6 +150,28 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             description="What to do when a register cannot be asked: refuse, or admit and say so.",
+            extra_json_schema={"enum": ["refuse", "admit"]},
+        ),
+    ] = "refuse"
+    sender_constraint: Annotated[
+        SenderConstraintName | UnsetType,
+        Meta(
+            description="How a sender proves that a token is theirs, if not as [api] says: none "
+            "(Bearer), dpop or mtls. A route takes one of them."
+        ),
+    ] = UNSET
+    require_encryption: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="Whether only tokens will do that came encrypted, or are references; if "
+            "not as [api] says."
+        ),
+    ] = UNSET
+    unsafe_on_stale: Annotated[
+        str,
+        Meta(
+            description="What to do while it is not known what was revoked lately: refuse, or "
+            "admit.",
             extra_json_schema={"enum": ["refuse", "admit"]},
         ),
     ] = "refuse"

@@ -8,15 +8,23 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from portvakt.config.dpop_schema import DpopTable
+from portvakt.config.feeds_schema import EventsTable, StatusListUris, StatusMaxAge
+from portvakt.config.introspection_schema import IntrospectionTable
+from portvakt.config.keystore_schema import EncryptionTable, KeystoreTable
+from portvakt.config.proxy_schema import ProxyTable
 from portvakt.config.register_schema import RegisterTable
+from portvakt.config.revocation_schema import RevocationTable
 from portvakt.config.route_schema import (
     IdentityName,
     IgnoredName,
     Level,
     RouteTable,
     Scope,
+    SenderConstraintName,
     SensitivityName,
 )
+from portvakt.config.store_schema import StoreTable
 from portvakt.jose.algorithms import ALGORITHMS
 
 __all__ = ["KEY_SOURCES", "ApiTable", "Configuration", "IssuerTable", "NetworkTable"]
@@ -84,6 +92,28 @@ class ApiTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "hpr_number, organisation."
         ),
     ] = ()
+    origin: Annotated[
+        _Text | tuple[_Text, ...] | UnsetType,
+        Meta(
+            description="Where clients reach this API, as https://journal.example.no; several if "
+            "it is reached at several, and with the base path that a proxy takes off. Proofs must "
+            "be for one of them."
+        ),
+    ] = UNSET
+    sender_constraint: Annotated[
+        SenderConstraintName | UnsetType,
+        Meta(
+            description="How a sender proves that a token is theirs, on every route that does not "
+            "say otherwise: none (Bearer), dpop or mtls."
+        ),
+    ] = UNSET
+    require_encryption: Annotated[
+        bool,
+        Meta(
+            description="Whether only tokens will do that came encrypted, or are references, on "
+            "every route that does not say otherwise."
+        ),
+    ] = False
     disclose: Annotated[
         bool,
         Meta(
@@ -225,6 +255,19 @@ class IssuerTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         _Duration,
         Meta(description="How far ahead of our clock iat may lie, at most 300s."),
     ] = 30.0
+    introspection: Annotated[
+        IntrospectionTable | UnsetType,
+        Meta(
+            description="How it is asked about its reference tokens (RFC 7662). A token without a "
+            "dot is a reference."
+        ),
+    ] = UNSET
+    status_lists: StatusListUris = ()
+    status_max_age: StatusMaxAge = 300.0
+    events: Annotated[
+        EventsTable | UnsetType,
+        Meta(description="What it tells of sessions that ended and accounts that were disabled."),
+    ] = UNSET
 
     def __repr__(self) -> str:
         """Show whose table it is, and no key."""
@@ -300,3 +343,27 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[RegisterTable, ...],
         Meta(description="The registers that routes can ask, each by its name."),
     ] = ()
+    dpop: Annotated[
+        DpopTable,
+        Meta(description="What proofs must be like, where a route asks for them."),
+    ] = DpopTable()
+    store: Annotated[
+        StoreTable | UnsetType,
+        Meta(description="Where used proofs and revocations are remembered, for all guards."),
+    ] = UNSET
+    revocation: Annotated[
+        RevocationTable,
+        Meta(description="Within which time a revocation holds."),
+    ] = RevocationTable()
+    encryption: Annotated[
+        EncryptionTable | UnsetType,
+        Meta(description="The keys that tokens may be encrypted to."),
+    ] = UNSET
+    keystore: Annotated[
+        KeystoreTable | UnsetType,
+        Meta(description="The encrypted file with private keys and secrets."),
+    ] = UNSET
+    proxy: Annotated[
+        ProxyTable | UnsetType,
+        Meta(description="The proxy in front of this API, that ends its clients' TLS connections."),
+    ] = UNSET

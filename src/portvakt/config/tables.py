@@ -16,6 +16,7 @@ from portvakt.config.duration import parse_duration
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
 from portvakt.config.schema import Configuration
+from portvakt.config.secrets_schema import SecretTable
 from portvakt.jose.encoding import NotCanonical, decode_object, encode_object
 
 __all__ = ["read_configuration"]
@@ -75,7 +76,7 @@ def _table(
     kind: inspect.StructType, value: object, place: str, problems: Problems
 ) -> msgspec.Struct:
     if not isinstance(value, Mapping):
-        problems.void(place, f"must be a table, not {_form(value)}")
+        problems.void(place, f"must be {_TABLES.get(kind.cls, 'a table')}, not {_form(value)}")
         value = {}
     known = {field.name: field for field in kind.fields}
     for name in value:
@@ -91,6 +92,12 @@ def _table(
             members[name] = _stand_in(field.type)
     made: msgspec.Struct = kind.cls(**members)
     return made
+
+
+#: What the table of a type is called, where something else stands in its place.
+_TABLES: Final[dict[type, str]] = {
+    SecretTable: 'a table that refers to the secret, as { env = "…" }'
+}
 
 
 def _stand_in(kind: inspect.Type) -> Any:

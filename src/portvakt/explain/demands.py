@@ -37,6 +37,13 @@ def demands(requirement: Requirement) -> Iterator[str]:
             yield f"{name} = [{len(listed)}]"
     for rule in requirement.rules:
         yield _named(rule)
+    constraint = requirement.sender_constraint
+    if constraint is not None and constraint.value in {"dpop", "mtls"}:
+        yield f"sender_constraint = {constraint.value}"
+    if requirement.require_encryption:
+        yield "require_encryption = true"
+    if requirement.unsafe_on_stale:
+        yield "unsafe_on_stale = admit"
     if requirement.registers:
         yield f"registers = {', '.join(requirement.registers)}"
 

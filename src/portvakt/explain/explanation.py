@@ -8,14 +8,18 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from portvakt.explain.found import Scene, find, take_apart
+from portvakt.errors import Refused
+from portvakt.explain.content import UnverifiedContent, take_apart
+from portvakt.explain.found import Scene, find
 from portvakt.explain.texts import CodeText, Texts, load
 from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
 from portvakt.jose.jwk_set import JwkSet
+from portvakt.jose.jws import DOTS_OF_JWE
 from portvakt.policy.decision import Decision
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.requirement import Requirement
+from portvakt.policy.sender_constraint import SenderConstraint
 from portvakt.refusal import Code, Step
 
 __all__ = ["Explanation", "Outcome", "StepExplanation", "Verdict", "explain"]
@@ -140,7 +144,13 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(
-    guard: Guard, token: str, *, method: str = "GET", url: str | None = None, language: str = "en"
+    guard: Guard,
+    token: str,
+    *,
+    method: str = "GET",
+    url: str | None = None,
+    proof: str | None = None,
+    language: str = "en",
 ) -> Explanation:
     """Let a guard judge a token, and explain each of its checks.
 
@@ -154,6 +164,8 @@ def explain(
         method: the method of the request that carries it.
         url: the target of that request; None to judge the token by what the API demands of every
             request, though no route of the policy may be for this one.
+        proof: the DPoP proof that comes with it; None: the token is sent as ``Bearer``. It is used
+            up, unless the guard was made for a rehearsal.
         language: one of :data:`~portvakt.explain.LANGUAGES`.
 
     Raises:
@@ -163,13 +175,27 @@ def explain(
     request = HttpRequest(
         method=method,
         url="/" if url is None else url,
-        headers=(("Authorization", f"Bearer {token}"),),
+        headers=(
+            (("Authorization", f"Bearer {token}"),)
+            if proof is None
+            else (("Authorization", f"DPoP {token}"), ("DPoP", proof))
+        ),
     )
     # A requirement that demands nothing: without a rule, the token itself is what is judged.
-    requirement = Requirement.of() if url is None else None
+    requirement = Requirement.of(sender_constraint=SenderConstraint.EITHER) if url is None else None
     decision = guard.check_blocking(request, requirement)
     outcomes = {step: _outcome(step, decision) for step in Step}
-    content = take_apart(token)
+    by_reference = guard.parts.introspection is not None and "." not in token
+    opened = _opened(guard, token)
+    if opened is not None and outcomes[Step.FORM] == "failed":
+        # What it holds has not the form of a signed token, and for that it was opened first.
+        outcomes |= dict.fromkeys((Step.INTROSPECTION, Step.DECRYPTION), "passed")
+    content = take_apart(token, opened)
+    if by_reference:
+        # It says nothing by itself, but its issuer may have.
+        said = None if decision.token is None else decision.token.claims
+        content = UnverifiedContent(content.length, content.parts, None, None, said)
+        outcomes |= dict.fromkeys(_OF_SIGNED, "not reached")
     named = (content.claims or {}).get("iss")
     issuer = guard.issuers.get(named) if isinstance(named, str) else None
     scene = Scene(
@@ -181,8 +207,10 @@ def explain(
         # Only where the guard has asked for them too: it has, when it came to a verdict on the key.
         keys=_keys(guard, issuer) if outcomes[Step.KEY] != "not reached" else None,
         words=texts.words,
+        by_reference=by_reference,
+        proven=proof is not None,
     )
-    genuine = outcomes[Step.SIGNATURE] == "passed"
+    genuine = by_reference or outcomes[Step.SIGNATURE] == "passed"
     steps = tuple(
         _explain_step(scene, step, outcomes[step], texts, genuine=genuine) for step in Step
     )
@@ -203,6 +231,17 @@ def _outcome(step: Step, decision: Decision) -> Outcome:
     return "not reached" if code.status == _UNAVAILABLE else "failed"
 
 
+def _opened(guard: Guard, token: str) -> str | None:
+    """Return the signed token that an encrypted one holds, if it can be opened here."""
+    decryption = guard.parts.decryption
+    if decryption is None or token.count(".") != DOTS_OF_JWE:
+        return None
+    try:
+        return decryption.decrypt(token)
+    except Refused:
+        return None
+
+
 def _keys(guard: Guard, issuer: TrustedIssuer | None) -> JwkSet | None:
     return None if issuer is None else guard.keys.current(issuer)
 
@@ -220,13 +259,19 @@ def _explain_step(
         found=fact.found,
         expected=fact.expected,
         unverified=fact.found is not None and not genuine and step in _SAID_BY_TOKEN,
-        why=_why(scene.decision, step, outcome, texts),
+        why=_why(scene, step, outcome, texts),
         advice=text.advice,
     )
 
 
-def _why(decision: Decision, step: Step, outcome: Outcome, texts: Texts) -> str:
-    words = texts.words
+#: What is not looked at in a token that says nothing by itself.
+_OF_SIGNED: Final = frozenset(step for step in Step if Step.DECRYPTION <= step <= Step.SIGNATURE)
+
+
+def _why(scene: Scene, step: Step, outcome: Outcome, texts: Texts) -> str:
+    decision, words = scene.decision, texts.words
+    if scene.by_reference and step in _OF_SIGNED:
+        return words.of_signed
     if outcome == "passed":
         return texts.step[step].passed
     if decision.refusal is None:

@@ -11,12 +11,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from portvakt.errors import Refused
+from portvakt.explain.content import PARTS_OF_JWE, UnverifiedContent
 from portvakt.explain.demands import demands
 from portvakt.explain.shown import is_time, show, show_list, show_span, show_time, show_value
 from portvakt.explain.texts import Words
 from portvakt.guard.guard import Guard
 from portvakt.http.request import HttpRequest
-from portvakt.jose.encoding import NotCanonical, decode_base64url, decode_object
 from portvakt.jose.header import ABSENT
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import MAX_TOKEN
@@ -26,73 +26,7 @@ from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import path_of
 from portvakt.refusal import Step
 
-__all__ = ["Fact", "Scene", "UnverifiedContent", "find", "take_apart"]
-
-
-class UnverifiedContent(Struct, frozen=True):
-    """What a token says, as far as it can be read. Nobody vouches for it.
-
-    Attributes:
-        length: its characters.
-        parts: how many parts the dots make.
-        signature: octets of the signature, or None.
-        header: the members of the header, or None if it is not one clear object.
-        claims: the claims, or None likewise.
-    """
-
-    length: int
-    parts: int
-    signature: int | None
-    header: Mapping[str, Any] | None
-    claims: Mapping[str, Any] | None
-
-    # It holds claims: neither repr may show them.
-    def __repr__(self) -> str:
-        """Show the size only."""
-        return f"UnverifiedContent(length={self.length}, parts={self.parts})"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Show to rich what repr shows."""
-        return [("length", self.length), ("parts", self.parts)]
-
-
-def take_apart(token: str) -> UnverifiedContent:
-    """Read whatever can be read of a token. Verifies nothing and never fails.
-
-    Of one that is longer than the guard looks at, nothing is read.
-    """
-    length, parts = len(token), token.count(".") + 1
-    if length > MAX_TOKEN:
-        return UnverifiedContent(length, parts, None, None, None)
-    header, payload, signature = (*token.split("."), "", "")[:3]
-    octets = _octets(signature) if parts == _PARTS else None
-    return UnverifiedContent(
-        length,
-        parts,
-        None if octets is None else len(octets),
-        _object(header),
-        _object(payload) if parts == _PARTS else None,
-    )
-
-
-_PARTS: Final = 3
-
-
-def _octets(part: str) -> bytes | None:
-    try:
-        return decode_base64url(part)
-    except NotCanonical:
-        return None
-
-
-def _object(part: str) -> Mapping[str, Any] | None:
-    octets = _octets(part)
-    if octets is None:
-        return None
-    try:
-        return decode_object(octets)
-    except NotCanonical:
-        return None
+__all__ = ["Fact", "Scene", "find"]
 
 
 class Scene(Struct, frozen=True):
@@ -106,6 +40,8 @@ class Scene(Struct, frozen=True):
         issuer: the policy of the issuer that it names, or None.
         keys: that issuer's keys, or None if the guard did not get as far.
         words: the language.
+        by_reference: whether its issuer is asked about it.
+        proven: whether a proof came with it.
     """
 
     guard: Guard
@@ -115,6 +51,8 @@ class Scene(Struct, frozen=True):
     issuer: TrustedIssuer | None
     keys: JwkSet | None
     words: Words
+    by_reference: bool = False
+    proven: bool = False
 
 
 class Fact(Struct, frozen=True):
@@ -152,12 +90,33 @@ def _route(scene: Scene) -> Fact:
 
 
 def _credential(scene: Scene) -> Fact:
-    return Fact("Bearer, " + _count(scene.words.characters, scene.content.length))
+    scheme = "DPoP" if scene.proven else "Bearer"
+    return Fact(f"{scheme}, {_count(scene.words.characters, scene.content.length)}")
 
 
 def _form(scene: Scene) -> Fact:
     content, words = scene.content, scene.words
-    return Fact(words.parts.format(count=content.parts, length=content.length))
+    found = words.parts.format(count=content.parts, length=content.length)
+    if content.inside is not None:
+        length, parts = content.inside
+        found += f"; {words.inside.format(form=words.parts.format(count=parts, length=length))}"
+    return Fact(found)
+
+
+def _introspection(scene: Scene) -> Fact:
+    words = scene.words
+    return Fact(words.reference if scene.by_reference else words.self_contained)
+
+
+def _decryption(scene: Scene) -> Fact:
+    content, words = scene.content, scene.words
+    if content.parts != PARTS_OF_JWE:
+        return Fact(words.not_encrypted)
+    outer = content.outer
+    if outer is None:
+        return Fact(words.unreadable)
+    named = (show_value(outer[name], words) for name in ("alg", "enc") if name in outer)
+    return Fact(", ".join(named) or words.absent)
 
 
 def _header(scene: Scene) -> Fact:
@@ -252,15 +211,26 @@ def _scope(scene: Scene) -> Fact:
     return Fact(_claim(scene, "scope") if words is None else show_list(words, scene.words))
 
 
+def _revocation(scene: Scene) -> Fact:
+    # Where nothing can be revoked, that is worth knowing.
+    return Fact(None, None if scene.guard.parts.standing is not None else scene.words.irrevocable)
+
+
 def _confirmation(scene: Scene) -> Fact:
-    claims, words = scene.content.claims, scene.words
+    claims, words, route = scene.content.claims, scene.words, scene.decision.route
+    constraint = None if route is None else route.requirement.sender_constraint
+    expected = None if constraint is None else constraint.value
     if claims is None:
-        return Fact(words.unreadable)
+        return Fact(_no_content(scene), expected)
     if "cnf" not in claims:
-        return Fact(words.unbound)
+        return Fact(words.unbound, expected)
     cnf = claims["cnf"]
     names = show_list(cnf, words) if isinstance(cnf, Mapping) else show_value(cnf, words)
-    return Fact(words.bound.format(names=names))
+    return Fact(words.bound.format(names=names), expected)
+
+
+def _replay(_scene: Scene) -> Fact:
+    return Fact()
 
 
 def _identity(scene: Scene) -> Fact:
@@ -300,6 +270,8 @@ _FINDERS: Final[dict[Step, Callable[[Scene], Fact]]] = {
     Step.ROUTE: _route,
     Step.CREDENTIAL: _credential,
     Step.FORM: _form,
+    Step.INTROSPECTION: _introspection,
+    Step.DECRYPTION: _decryption,
     Step.HEADER: _header,
     Step.ISSUER: _issuer,
     Step.TYPE: _type,
@@ -315,9 +287,11 @@ _FINDERS: Final[dict[Step, Callable[[Scene], Fact]]] = {
     Step.IDENTIFIERS: _identifiers,
     Step.SCOPE: _scope,
     Step.IDENTITY: _identity,
+    Step.REVOCATION: _revocation,
     Step.CONFIRMATION: _confirmation,
     Step.AUTHORIZATION: _authorization,
     Step.REGISTER: _register,
+    Step.REPLAY: _replay,
 }
 
 
@@ -350,6 +324,8 @@ def _names(scene: Scene, members: Mapping[str, Any] | None) -> str:
 
 def _no_content(scene: Scene) -> str:
     words = scene.words
+    if scene.by_reference:
+        return words.says_nothing
     return words.too_long if scene.content.length > MAX_TOKEN else words.unreadable
 
 

@@ -89,6 +89,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     public: str
     characters: str
     parts: str
+    inside: str
     octets: str
     absent: str
     unreadable: str
@@ -96,6 +97,12 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     no_scope: str
     bound: str
     unbound: str
+    reference: str
+    self_contained: str
+    says_nothing: str
+    of_signed: str
+    not_encrypted: str
+    irrevocable: str
     missing: str
     at_most: str
     ahead: str

@@ -2,12 +2,14 @@
 
 from portvakt.errors import ConfigurationError, Problem
 from portvakt.guard.guard import Guard
+from portvakt.http.certificate import NotCertificate, read_pem
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
 from portvakt.policy.access_token import AccessToken
 from portvakt.policy.decision import Decision
 from portvakt.policy.requirement import Demands, Requirement
 from portvakt.policy.routes import Route, Routes
+from portvakt.policy.sender_constraint import SenderConstraint, agreed
 
 __all__ = [
     "AccessToken",
@@ -16,9 +18,13 @@ __all__ = [
     "Demands",
     "Guard",
     "HttpRequest",
+    "NotCertificate",
     "Problem",
     "Requirement",
     "Response",
     "Route",
     "Routes",
+    "SenderConstraint",
+    "agreed",
+    "read_pem",
 ]

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from portvakt.clock import Clock, SystemClock
 from portvakt.errors import ConfigurationError, Refused, Unavailable
-from portvakt.guard.hints import ASKABLE, hints_for
-from portvakt.guard.steps import TrustedIssuers, authenticate, resolve_issuer, satisfy
+from portvakt.guard.answers import Answers
+from portvakt.guard.lifecycle import Lifecycle
+from portvakt.guard.parts import NO_PARTS, Parts
+from portvakt.guard.steps import (
+    TrustedIssuers,
+    asks_enough,
+    authenticate,
+    confirm_certificate_of,
+    refuse_other_hands,
+    refuse_unproven,
+    resolve_issuer,
+    satisfy,
+)
 from portvakt.guard.validated import ValidatedTokens
 from portvakt.home import Elsewhere, Home, finish
+from portvakt.jose.jws import DOTS_OF_JWE
 from portvakt.oauth.bearer import read_credential, refuse_method_override
-from portvakt.oauth.challenge import NO_HINTS, Challenges
-from portvakt.policy.decision import Decision, Observer
-from portvakt.policy.routes import Route, Routes
+from portvakt.oauth.challenge import Challenges
+from portvakt.policy.decision import Decision
+from portvakt.policy.routes import Routes
+from portvakt.policy.sender_constraint import SenderConstraint, agreed
 from portvakt.refusal import Code, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from os import PathLike
-    from types import TracebackType
-    from typing import Self
 
-    from portvakt.guard.health import Health
     from portvakt.guard.questions import Confirmation
     from portvakt.http.request import HttpRequest
     from portvakt.jose.jws import KnownHeaders
     from portvakt.net.keys import KeySource
+    from portvakt.oauth.dpop import Proof
     from portvakt.policy.access_token import AccessToken
+    from portvakt.policy.decision import Observer
     from portvakt.policy.issuer import TrustedIssuer
     from portvakt.policy.requirement import Requirement
-    from portvakt.registers.base import Register
-    from portvakt.registers.verify import Registers
+    from portvakt.policy.routes import Route
 
 __all__ = ["Guard"]
 
@@ -44,7 +54,7 @@ _MAX_KNOWN_HEADERS: Final = 256
 _NO_REGISTERS: Final = "registers are to be asked, and the guard has none"
 
 
-class Guard:
+class Guard(Lifecycle):
     """Judges requests by one policy. Immutable, and safe to share between threads and tasks.
 
     Make one with :meth:`from_file` or :meth:`from_config`; the constructor takes compiled parts.
@@ -53,14 +63,15 @@ class Guard:
         issuers: whose tokens are accepted; each ``issuer`` once.
         keys: where their keys come from.
         routes: which rule is for which request; empty: every request needs a valid token.
-        registers: those that the routes ask.
+        parts: what a policy of more than signed bearer tokens needs.
         realm: the name of the API, for the challenge; the first issuer's audience by default.
         disclose: whether a refusal names the scope, level or age that is demanded.
         clock: what time it is; the system's by default.
         observers: who is told of every decision.
 
     Raises:
-        ConfigurationError: if there is no issuer, or one twice, or registers that nobody has.
+        ConfigurationError: if there is no issuer, or one twice, or a route that asks for a part
+            that is not there.
     """
 
     def __init__(
@@ -69,7 +80,7 @@ class Guard:
         issuers: Iterable[TrustedIssuer],
         keys: KeySource,
         routes: Routes | None = None,
-        registers: Registers | None = None,
+        parts: Parts = NO_PARTS,
         realm: str | None = None,
         disclose: bool = True,
         clock: Clock | None = None,
@@ -84,89 +95,30 @@ class Guard:
             raise ConfigurationError("an issuer is listed twice: one policy for each")
         self.keys = keys
         self.routes = routes if routes is not None else Routes()
-        self.registers = registers
+        self.parts = parts
+        self._proxies, self._possession = parts.proxies, parts.possession
+        self._introspection, self._decryption = parts.introspection, parts.decryption
+        self._standing = parts.standing
+        self._revocable = parts.standing is not None and parts.standing.by_handle
         self._confirm: Confirmation | None = None
-        if registers is None and self.routes.registers:
-            raise ConfigurationError(_NO_REGISTERS)
-        if registers is not None:
+        for rule in self.routes.every:
+            self.check_parts(rule.requirement)
+        if parts.registers is not None:
             # Most guards have none, and asking takes an event loop to be imported.
             from portvakt.guard.questions import Confirmation
 
-            self._confirm = Confirmation(registers)
+            self._confirm = Confirmation(parts.registers)
             for name in self.routes.registers:
-                registers.subjects(name)  # Raises, if there is none of that name.
-        self.disclose = disclose
+                parts.registers.subjects(name)  # Raises, if there is none of that name.
         self.realm = realm if realm is not None else listed[0].audience
         self.clock: Clock = clock if clock is not None else SystemClock()
-        self.observers = tuple(observers)
         self.home = Home()
-        self._challenges = Challenges(self.realm)
+        algorithms = () if parts.possession is None else parts.possession.rules.algorithms
+        self._answers = Answers(
+            Challenges(self.realm, algorithms), self.issuers, disclose=disclose, observers=observers
+        )
         self._validated = ValidatedTokens(keys)
         self._known_headers: KnownHeaders = {}
-
-    @classmethod
-    def from_file(
-        cls,
-        path: str | PathLike[str] = "portvakt.toml",
-        *,
-        clock: Clock | None = None,
-        observers: Iterable[Observer] = (),
-        registers: Iterable[Register] = (),
-    ) -> Self:
-        """Read a policy file, and test the guard it makes before handing it out.
-
-        Parameters:
-            path: the TOML file. Environment variables ``PORTVAKT_…`` override it.
-            clock: what time it is; the system's by default.
-            observers: who is told of every decision.
-            registers: registers of your own, that routes name beside those of the policy.
-
-        Raises:
-            ConfigurationError: with everything that is wrong, each with its place and line; or if a
-                forged token would get in.
-        """
-        from portvakt.guard.assembly import assemble_file
-
-        try:
-            return assemble_file(cls, path, clock=clock, observers=observers, registers=registers)
-        except ConfigurationError as error:
-            flawed, cause = ConfigurationError(error.problems, source=error.source), error.__cause__
-        # Raised anew: the frames below hold the file, its keys and the environment, and there are
-        # tracebacks that show every variable. A cause is a file that could not be opened.
-        raise flawed from cause
-
-    @classmethod
-    def from_config(
-        cls,
-        config: Mapping[str, Any],
-        *,
-        clock: Clock | None = None,
-        observers: Iterable[Observer] = (),
-        registers: Iterable[Register] = (),
-    ) -> Self:
-        """Make a guard of a policy given as data, shaped like the policy file.
-
-        The data is copied: changing it later changes nothing. The environment is not read.
-
-        Parameters:
-            config: the tables of the policy file.
-            clock: what time it is; the system's by default.
-            observers: who is told of every decision.
-            registers: registers of your own, that routes name beside those of the policy.
-
-        Raises:
-            ConfigurationError: see :meth:`from_file`.
-        """
-        from portvakt.guard.assembly import assemble_config
-
-        try:
-            return assemble_config(
-                cls, config, clock=clock, observers=observers, registers=registers
-            )
-        except ConfigurationError as error:
-            flawed = ConfigurationError(error.problems, source=error.source)
-        del config  # As in from_file; what the caller's own frames show is the caller's.
-        raise flawed
 
     def self_test(self) -> None:
         """Forge tokens against this guard's own policy; called when it is made from a policy.
@@ -178,33 +130,16 @@ class Guard:
 
         self_test(self)
 
-    async def warm(self) -> Health:
-        """Get everything that a first request would otherwise wait for, now.
-
-        For those who prefer not to start at all when an issuer cannot be reached. Without this a
-        guard starts, answers 503 to the tokens of that issuer alone, and recovers by itself.
+    def check_parts(self, requirement: Requirement) -> None:
+        """See that there is what a demand asks for.
 
         Raises:
-            Unavailable: naming each issuer whose keys cannot be had, and why.
+            ConfigurationError: if there is not: no request could be admitted.
         """
-        return await self.home.awaited(self._warm)
-
-    def warm_blocking(self) -> Health:
-        """Do what :meth:`warm` does, from code without an event loop."""
-        return finish(self.home.blocked(self._warm))
-
-    async def _warm(self) -> Health:
-        from portvakt.guard.health import warm
-
-        await warm(self.issuers.values(), self.keys)
-        return self.health()
-
-    def health(self) -> Health:
-        """Say how current all is that decisions rest on. Never waits."""
-        from portvakt.guard.health import Health
-
-        keys = tuple(map(self.keys.health, self.issuers.values()))
-        return Health(keys, () if self.registers is None else self.registers.health())
+        if requirement.registers and self.parts.registers is None:
+            raise ConfigurationError(_NO_REGISTERS)
+        if requirement.sender_constraint is SenderConstraint.DPOP and self._possession is None:
+            raise ConfigurationError("proofs are demanded, and the guard has nothing to check them")
 
     async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
         """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
@@ -235,52 +170,149 @@ class Guard:
     async def _check(
         self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
     ) -> Decision:
-        now, route, token = 0.0, None, None
+        now, route, token, proof = 0.0, None, None, None
         unconfirmed: tuple[str, ...] = ()
-        if requirement is not None and requirement.registers and self._confirm is None:
-            raise ConfigurationError(_NO_REGISTERS)
+        if requirement is not None:
+            self.check_parts(requirement)
         try:
             now = self.clock()  # Read once: no two checks of one request may disagree (CLK-05).
-            # (1) The one rule for this request.
+            # (1) What a trusted proxy says of its client.
+            if self._proxies is not None:
+                request = self._proxies.original(request)
+            # (2) The one rule for this request.
             route = self.routes.match(request, requirement)
+            demand = route.requirement
             if route.public and requirement is None:
                 refuse_method_override(request)
-                return self._admit(request, route, None, now)
-            # (2) The one credential.
-            credential = read_credential(request)
-            # (3) Seen before, under the same keys and still in its time; or else verified now.
+                return self._answers.admit(request, route, None, now)
+            # (3) The one credential, in the one way that the rule takes.
+            constraint, bound = demand.sender_constraint, demand.bound
+            stale = demand.unsafe_on_stale
+            if requirement is not None:
+                constraint = agreed(constraint, requirement.sender_constraint)
+                bound = bound or requirement.bound
+                stale = stale and requirement.unsafe_on_stale
+            either = constraint is SenderConstraint.EITHER
+            credential, proven = read_credential(
+                request, dpop=None if either else constraint is SenderConstraint.DPOP
+            )
+            # (4) Seen before, under the same keys and still in its time; or else verified now.
             token = self._validated.get(credential, now)
             if token is None:
-                candidate = resolve_issuer(credential, self._issuers, self._known_headers)
-                issuer, header = candidate.issuer, candidate.unverified.header
-                keys = self.keys.current(issuer, header)
-                if keys is None:
-                    keys = await elsewhere(self.keys.fetch, issuer, header)
-                token = authenticate(candidate, keys, now)
-                # Only what was verified is remembered: the token, and its header for the next ones.
-                self._validated.put(credential, token, issuer, keys)
-                if len(self._known_headers) < _MAX_KNOWN_HEADERS:
-                    self._known_headers[candidate.unverified.encoded_header] = header
-            # (4) In the right hands, and with what the rule demands and what the API demands.
-            satisfy(token, route.requirement, requirement, route, request, now)
-            # (5) What registers know of those whom it names.
+                anew = demand.asked_anew or (requirement is not None and requirement.asked_anew)
+                token = await self._first_sight(credential, now, elsewhere, anew=anew)
+            # (5) Not revoked, as far as this rule wants to know.
+            if self._standing is not None and not self._standing.clears(token):
+                if not self._standing.current(token):
+                    await elsewhere(self._standing.catch_up, token)
+                self._standing.check(token, now, admit_stale=stale)
+            # (6) In the right hands.
+            if proven:
+                proof = self._prove(token, credential, request, now)
+            elif constraint is SenderConstraint.MTLS or (either and token.confirmation):
+                confirm_certificate_of(token, request)
+            else:
+                refuse_unproven(token, bound=bound)
+            # (7) With what the rule demands and what the API demands.
+            satisfy(token, demand, requirement, route, request, now)
+            if bound:
+                self._check_keys_age(token, demand, requirement)
+            # (8) What registers know of those whom it names.
             if self._confirm is not None:
-                demands = (route.requirement, requirement)
-                unconfirmed = await self._confirm(token, demands, elsewhere)
-        except Refused as refused:
-            return self._refuse(request, route, refused.refusal, now, requirement, token=token)
-        except Unavailable as unavailable:
-            wait = unavailable.retry_after
-            return self._refuse(
-                request, route, unavailable.refusal, now, requirement, retry_after=wait
-            )
+                unconfirmed = await self._confirm(token, (demand, requirement), elsewhere)
+            # (9) Last, so that no refusal uses a proof up.
+            if proof is not None and self._possession is not None:
+                await self._possession.spend(proof, now, elsewhere, self.clock)
+            # (10) What was revoked while registers or the store of proofs were waited for counts.
+            if self._standing is not None and (proof is not None or self._confirm is not None):
+                self._standing.check(token, now, admit_stale=stale)
         except ConfigurationError:
             raise  # The caller of the guard made a mistake, not the caller of the API.
         except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
+            return self._decide_against(error, request, route, now, requirement, token)
+        if proof is not None and self._possession is not None:
+            headers = self._possession.headers(proof, now)
+            said = proof.claims
+            return self._answers.admit(request, route, token, now, unconfirmed, headers, said)
+        return self._answers.admit(request, route, token, now, unconfirmed)
+
+    async def _first_sight(
+        self, credential: str, now: float, elsewhere: Elsewhere, *, anew: bool
+    ) -> AccessToken:
+        """Verify a token that is not remembered. Its form decides how, once (TYP-08)."""
+        # (a) A reference: it says nothing, so whoever issued it is asked.
+        introspection = self._introspection
+        if introspection is not None:
+            asked = introspection.issuer_for(credential)
+            if asked is not None:
+                most = 0.0 if anew else introspection.max_staleness(asked)
+                found = introspection.current(asked, credential, most, now)
+                if found is None:
+                    found = await elsewhere(introspection.fetch, asked, credential, most, now)
+                return found
+        # (b) An encrypted token holds a signed one; nothing else that it could hold is looked at.
+        signed, encrypted = credential, False
+        if self._decryption is not None and credential.count(".") == DOTS_OF_JWE:
+            signed, encrypted = self._decryption.decrypt(credential), True
+        # (c) A signed token.
+        candidate = resolve_issuer(signed, self._issuers, self._known_headers)
+        issuer, header = candidate.issuer, candidate.unverified.header
+        keys = self.keys.current(issuer, header)
+        if keys is None:
+            keys = await elsewhere(self.keys.fetch, issuer, header)
+        token = authenticate(candidate, keys, now, encrypted=encrypted, revocable=self._revocable)
+        # Only what was verified is remembered: the token, and its header for the next ones.
+        self._validated.put(credential, token, issuer, keys)
+        if len(self._known_headers) < _MAX_KNOWN_HEADERS:
+            self._known_headers[candidate.unverified.encoded_header] = header
+        return token
+
+    def _prove(
+        self, token: AccessToken, credential: str, request: HttpRequest, now: float
+    ) -> Proof:
+        if self._possession is None:
+            raise Refused(Code.SCHEME_REFUSED, "a proof came, and nothing here checks proofs")
+        return self._possession.confirm(token, credential, request, now)
+
+    def _check_keys_age(
+        self, token: AccessToken, demand: Requirement, further: Requirement | None
+    ) -> None:
+        """Refuse to judge by keys that are older than data of this sensitivity allows."""
+        if token.by_reference:
+            return
+        age = self.keys.age(self.issuers[token.issuer])
+        limit = demand.keys_max_age
+        if further is not None and further.keys_max_age < limit:
+            limit = further.keys_max_age
+        if age is not None and not age <= limit:
+            raise Unavailable(
+                Code.KEYS_UNAVAILABLE,
+                f"keys are {age:.0f} s old, allowed for this data {limit:g} s",
+            )
+
+    def _decide_against(
+        self,
+        error: Exception,
+        request: HttpRequest,
+        route: Route | None,
+        now: float,
+        requirement: Requirement | None,
+        token: AccessToken | None,
+    ) -> Decision:
+        """Make the decision of what kept a request out."""
+        refusal, wait, nonce = Refusal(Code.INTERNAL_ERROR), None, None
+        if isinstance(error, Refused):
+            refusal = error.refusal
+            if refusal.code is Code.PROOF_NONCE and self._possession is not None:
+                nonce = self._possession.nonce(now)
+        elif isinstance(error, Unavailable):
+            refusal, wait = error.refusal, error.retry_after
+        else:
             # The type only: a message or traceback could hold what the caller sent.
             _log.error("internal error, request refused: %s", type(error).__name__)
-            return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
-        return self._admit(request, route, token, now, unconfirmed)
+        return self._answers.refuse(
+            request, route, refusal, now, requirement, retry_after=wait, nonce=nonce, token=token
+        )
 
     def require(
         self, request: HttpRequest, decision: Decision, requirement: Requirement
@@ -292,20 +324,58 @@ class Guard:
             decision: what :meth:`check` made of it.
             requirement: what is demanded in addition.
         """
-        if decision.token is None:
-            raise ConfigurationError("require() was given a decision without a token: call check()")
         if requirement.registers:
-            raise ConfigurationError("require() cannot wait for registers: call check()")
-        route, now = decision.route, decision.at
+            raise ConfigurationError("require() cannot wait for registers: call demand()")
+        if self._introspection is not None and not asks_enough(decision.route, requirement):
+            raise ConfigurationError("require() cannot wait for an issuer: call demand()")
+        return finish(self.demand(request, decision, requirement))
+
+    async def demand(
+        self, request: HttpRequest, decision: Decision, requirement: Requirement
+    ) -> Decision:
+        """Do what :meth:`require` does, and wait for registers where the requirement names some.
+
+        Data of high sensitivity has the issuer of a reference token asked anew here, unless the
+        rule for the request did: the token of the decision that comes out is what it says now.
+        """
+        token, route, now = decision.token, decision.route, decision.at
+        if token is None:
+            raise ConfigurationError("a decision without a token meets no requirement: check again")
+        self.check_parts(requirement)
+        unconfirmed: tuple[str, ...] = ()
         try:
-            satisfy(decision.token, requirement, None, route, request, now)
-        except Refused as refused:
-            token = decision.token
-            return self._refuse(request, route, refused.refusal, now, requirement, token=token)
+            if self._proxies is not None:
+                request = self._proxies.original(request)
+            stated = requirement.sender_constraint
+            if route is not None:
+                stated = agreed(route.requirement.sender_constraint, stated)
+            refuse_other_hands(token, stated, bound=requirement.bound)
+            if token.by_reference and not asks_enough(route, requirement):
+                token = await self._ask_again(token, request, now)
+            if self._standing is not None:
+                # As in a check: old news has to do for every demand.
+                self._standing.check(token, now, admit_stale=requirement.unsafe_on_stale)
+            satisfy(token, requirement, None, route, request, now)
+            self._check_keys_age(token, requirement, None)
+            if self._confirm is not None and requirement.registers:
+                unconfirmed = await self._confirm(token, (requirement,), self.home.awaited)
+        except ConfigurationError:
+            raise
         except Exception as error:  # noqa: BLE001  as in a check
-            _log.error("internal error, request refused: %s", type(error).__name__)
-            return self._refuse(request, route, Refusal(Code.INTERNAL_ERROR), now, requirement)
-        return decision
+            return self._decide_against(error, request, route, now, requirement, token)
+        if not unconfirmed and token is decision.token:
+            return decision
+        every = (*decision.unconfirmed, *unconfirmed)
+        return Decision(token, None, route, None, now, every, decision.headers, decision.proof)
+
+    async def _ask_again(self, token: AccessToken, request: HttpRequest, now: float) -> AccessToken:
+        """Return what the issuer of an admitted reference token says of it by now."""
+        credential, _ = read_credential(request, dpop=None)
+        found = await self._first_sight(credential, now, self.home.awaited, anew=True)
+        if found.confirmation != token.confirmation:
+            # What was proven in the check is not what would have to be.
+            raise Refused(Code.CONFIRMATION_UNMET, "the token is bound otherwise by now")
+        return found
 
     def malformed(self, request: HttpRequest, detail: str) -> Decision:
         """Refuse a request that cannot be judged, because server and application may read it apart.
@@ -320,80 +390,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001  as in a check
             _log.error("internal error, request refused: %s", type(error).__name__)
             refusal = Refusal(Code.INTERNAL_ERROR)
-        return self._refuse(request, None, refusal, now, None)
-
-    def _admit(
-        self,
-        request: HttpRequest,
-        route: Route,
-        token: AccessToken | None,
-        now: float,
-        unconfirmed: tuple[str, ...] = (),
-    ) -> Decision:
-        decision = Decision(token, None, route, None, now, unconfirmed)
-        if self.observers:
-            self._tell(request, decision)
-        return decision
-
-    def _refuse(
-        self,
-        request: HttpRequest,
-        route: Route | None,
-        refusal: Refusal,
-        now: float,
-        requirement: Requirement | None,
-        *,
-        retry_after: int | None = None,
-        token: AccessToken | None = None,
-    ) -> Decision:
-        hints = NO_HINTS
-        if self.disclose and refusal.code in ASKABLE:
-            demands = [] if route is None else [route.requirement]
-            if requirement is not None:
-                demands.append(requirement)
-            acr_values = () if token is None else self.issuers[token.issuer].acr_values
-            hints = hints_for(refusal.code, demands, acr_values)
-        response = self._challenges.answer(refusal.code, hints, retry_after)
-        decision = Decision(None, refusal, route, response, now)
-        if self.observers:
-            self._tell(request, decision)
-        return decision
-
-    def _tell(self, request: HttpRequest, decision: Decision) -> None:
-        for observer in self.observers:
-            try:
-                observer(request, decision)
-            except Exception as error:  # noqa: BLE001  an observer has no say in the decision
-                _log.error("an observer failed: %s", type(error).__name__)
-
-    async def __aenter__(self) -> Self:
-        """Do input and output on the running asyncio loop from now on, as ASGI lifespans want.
-
-        What a first request would wait for is asked for now, and not waited for.
-        """
-        self.home.adopt()
-        await self.home.awaited(self._open)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End what goes on in the background, and give the loop back."""
-        await self.home.awaited(self._close)
-        self.home.leave()
-
-    async def _open(self) -> None:
-        self.keys.open()
-        if self.registers is not None:
-            self.registers.open()
-
-    async def _close(self) -> None:
-        self.keys.close()
-        if self.registers is not None:
-            self.registers.close()
+        return self._answers.refuse(request, None, refusal, now)
 
     def __repr__(self) -> str:
         """Show whose tokens are accepted, and nothing else."""

@@ -3,46 +3,79 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from portvakt.errors import Unavailable
-from portvakt.net.keys import KeysHealth
 from portvakt.refusal import Code
-from portvakt.registers.base import RegisterHealth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portvakt.net.keys import KeySource
+    from portvakt.guard.parts import Parts
+    from portvakt.guard.revocation import RevocationHealth
+    from portvakt.net.introspection import IntrospectionHealth
+    from portvakt.net.keys import KeysHealth, KeySource
+    from portvakt.net.security_events import EventStreamHealth
+    from portvakt.net.status_lists import StatusListHealth
     from portvakt.policy.issuer import TrustedIssuer
+    from portvakt.registers.base import RegisterHealth
+    from portvakt.stores.base import StoreHealth
 
-__all__ = ["Health", "warm"]
+__all__ = ["Health", "health", "warm"]
 
 
-class Health(Struct, frozen=True):
+class Health(NamedTuple):
     """How a guard is, at one moment.
 
     Attributes:
         keys: of each issuer, how its keys are.
         registers: of each register, how it is.
+        introspection: of each issuer that is asked about reference tokens, how that goes.
+        revocation: how the mirror of revocations is; None where nothing is revoked.
+        status_lists: of each status list, how it is.
+        events: of each issuer that tells of sessions and accounts, how that goes.
+        store: how the store of proofs and revocations is; None where there is none.
     """
 
     keys: tuple[KeysHealth, ...]
     registers: tuple[RegisterHealth, ...] = ()
+    introspection: tuple[IntrospectionHealth, ...] = ()
+    revocation: RevocationHealth | None = None
+    status_lists: tuple[StatusListHealth, ...] = ()
+    events: tuple[EventStreamHealth, ...] = ()
+    store: StoreHealth | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether there are keys to use for every issuer."""
-        return all(keys.keys is not None for keys in self.keys)
+        """Whether every issuer's keys are there, and what was revoked is known."""
+        if any(keys.keys is None for keys in self.keys):
+            return False
+        return self.revocation is None or not self.revocation.stale
 
 
-async def warm(issuers: Iterable[TrustedIssuer], keys: KeySource) -> None:
-    """Get the keys of every issuer, all at once; runs at home.
+def health(issuers: Iterable[TrustedIssuer], keys: KeySource, parts: Parts) -> Health:
+    """Say how current all is that decisions rest on. Never waits."""
+    standing = parts.standing
+    mirror = None if standing is None else standing.mirror
+    lists = None if standing is None else standing.lists
+    events = None if standing is None else standing.events
+    return Health(
+        keys=tuple(map(keys.health, issuers)),
+        registers=() if parts.registers is None else parts.registers.health(),
+        introspection=() if parts.introspection is None else parts.introspection.health(),
+        revocation=None if mirror is None else mirror.health(),
+        status_lists=() if lists is None else lists.health(),
+        events=() if events is None else events.health(),
+        store=None if parts.store is None else parts.store.health(),
+    )
+
+
+async def warm(issuers: Iterable[TrustedIssuer], keys: KeySource, parts: Parts) -> None:
+    """Get the keys of every issuer, all at once, and what was revoked; runs at home.
 
     Raises:
-        Unavailable: naming each issuer whose keys cannot be had, and why.
+        Unavailable: naming each issuer whose keys cannot be had, and why; or saying why it is not
+            known what was revoked.
     """
     listed = tuple(issuers)
     answers = await asyncio.gather(
@@ -56,3 +89,8 @@ async def warm(issuers: Iterable[TrustedIssuer], keys: KeySource) -> None:
             raise answer
     if flaws:
         raise Unavailable(Code.KEYS_UNAVAILABLE, "; ".join(flaws))
+    mirror = None if parts.standing is None else parts.standing.mirror
+    if mirror is not None:
+        await mirror.catch_up()
+        if not mirror.current():
+            raise mirror.unavailable()

@@ -12,6 +12,7 @@ from portvakt.errors import ConfigurationError, Problem
 from portvakt.forge.fault import Forgery, throwaway
 from portvakt.forge.faults import FAULTS
 from portvakt.forge.tokens import TokenBuilder
+from portvakt.guard.parts import Parts
 from portvakt.home import finish
 from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
@@ -19,6 +20,7 @@ from portvakt.jose.jwk_set import JwkSet
 from portvakt.net.keys import FixedKeys, KeySource
 from portvakt.policy.decision import Decision
 from portvakt.policy.issuer import TrustedIssuer
+from portvakt.policy.requirement import Requirement
 
 __all__ = ["Testable", "self_test"]
 
@@ -40,6 +42,11 @@ class Testable(Protocol):
         ...
 
     @property
+    def parts(self) -> Parts:
+        """What else the policy asks for."""
+        ...
+
+    @property
     def realm(self) -> str:
         """The name of the API."""
         ...
@@ -48,7 +55,9 @@ class Testable(Protocol):
         """Judge a request."""
         ...
 
-    def check_blocking(self, request: HttpRequest) -> Decision:
+    def check_blocking(
+        self, request: HttpRequest, requirement: Requirement | None = None
+    ) -> Decision:
         """Judge a request."""
         ...
 
@@ -73,6 +82,12 @@ def self_test(guard: Testable) -> None:
             be refused: a policy that admits no one is as wrong as one that admits everyone.
     """
     problems = [*_with_its_own_keys(guard), *_with_throwaway_keys(guard)]
+    if guard.parts.possession is not None and guard.issuers:
+        # (3) With its key, a proof gets in, and no near miss does. Only some guards take proofs.
+        from portvakt.guard.proof_test import proof_test
+
+        cheapest = _cheapest(next(iter(guard.issuers.values())))
+        problems += proof_test(guard, cheapest, _NOW)
     if problems:
         raise ConfigurationError(problems)
 

@@ -12,17 +12,25 @@ from portvakt.http.request import HttpRequest
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.jws import KnownHeaders, UnverifiedJws, parse, verify
+from portvakt.oauth.confirmation import Methods, methods_of
+from portvakt.oauth.mtls import confirm_certificate
 from portvakt.policy.access_token import AccessToken, check_claims
+from portvakt.policy.authorization import authorize
 from portvakt.policy.issuer import TrustedIssuer
-from portvakt.policy.requirement import Requirement, authorize
+from portvakt.policy.requirement import Requirement
 from portvakt.policy.routes import Route, parameters_of
+from portvakt.policy.sender_constraint import SenderConstraint, met_by
 from portvakt.refusal import Code
 
 __all__ = [
     "Candidate",
     "TrustedIssuers",
+    "asks_enough",
     "authenticate",
-    "confirm",
+    "binding_of",
+    "confirm_certificate_of",
+    "refuse_other_hands",
+    "refuse_unproven",
     "resolve_issuer",
     "satisfy",
 ]
@@ -114,34 +122,98 @@ def _algorithm_refused(alg: str) -> Refused:
     return Refused(Code.ALGORITHM_REFUSED, f"alg: {known}")
 
 
-def authenticate(candidate: Candidate, keys: JwkSet, now: float) -> AccessToken:
+def authenticate(
+    candidate: Candidate,
+    keys: JwkSet,
+    now: float,
+    *,
+    encrypted: bool = False,
+    revocable: bool = False,
+) -> AccessToken:
     """Verify the signature with exactly one key of the issuer, then check every claim.
+
+    Parameters:
+        candidate: the token, and the issuer that it names.
+        keys: that issuer's.
+        now: seconds since 1970.
+        encrypted: whether it came encrypted to this API.
+        revocable: whether it will be asked what it could be revoked by.
 
     Raises:
         Refused: at steps KEY to SCOPE.
     """
     jws = candidate.unverified
     key = keys.select(jws.header.alg, jws.header.kid)
-    return check_claims(verify(jws, key), candidate.issuer, now)
+    verified = verify(jws, key)
+    return check_claims(verified, candidate.issuer, now, encrypted=encrypted, revocable=revocable)
 
 
-def confirm(token: AccessToken, *, bound: bool) -> None:
-    """Check that a token is in the right hands.
+def refuse_unproven(token: AccessToken, *, bound: bool) -> None:
+    """Check a token that came without any proof.
 
-    A token with ``cnf`` is bound to a key, and nothing here can check possession yet: it is
-    refused, never taken for a bearer token (RFC 9449 section 7.2, RFC 8705 section 3, RFC 7800).
+    A token with ``cnf`` is bound to a key. It is never taken for a bearer token (RFC 9449 section
+    7.2, RFC 8705 section 3, RFC 7800 section 3).
 
     Parameters:
         token: a verified token.
-        bound: whether it must be bound, as for data of high sensitivity.
+        bound: whether it must be bound or say nothing by itself, as for data of high sensitivity.
 
     Raises:
         Refused: ``confirmation_unmet`` or ``binding_required``.
     """
     if token.confirmation is not None:
         raise Refused(Code.CONFIRMATION_UNMET, "a bound token was sent as a bearer token")
-    if bound:
+    if bound and not token.by_reference:
         raise Refused(Code.BINDING_REQUIRED, "data of high sensitivity, and a bearer token")
+
+
+def refuse_other_hands(token: AccessToken, wanted: SenderConstraint | None, *, bound: bool) -> None:
+    """Check that an admitted token was proven in the way that its endpoint wants.
+
+    Parameters:
+        token: a token that a check admitted.
+        wanted: in which way; None stands for none.
+        bound: whether it must be bound or say nothing by itself.
+
+    Raises:
+        Refused: ``binding_required`` or ``scheme_refused``.
+    """
+    met = met_by(token)
+    if met is not (wanted or SenderConstraint.NONE):
+        code = Code.BINDING_REQUIRED if met is SenderConstraint.NONE else Code.SCHEME_REFUSED
+        raise Refused(code, "proven in another way than this endpoint takes")
+    if bound and met is SenderConstraint.NONE and not token.by_reference:
+        raise Refused(Code.BINDING_REQUIRED, "data of high sensitivity, and a bearer token")
+
+
+def confirm_certificate_of(token: AccessToken, request: HttpRequest) -> None:
+    """Check that the connection's certificate is the one that a token is bound to (RFC 8705).
+
+    Raises:
+        Refused: at step CONFIRMATION.
+    """
+    methods = binding_of(token)
+    if methods.key is not None:
+        # It would have to be proven as well, and no proof came (RFC 7800 section 3.1, MTLS-04).
+        raise Refused(Code.CONFIRMATION_UNMET, "a bound token was sent as a bearer token")
+    confirm_certificate(methods.certificate, request.client_certificate)
+
+
+def binding_of(token: AccessToken) -> Methods:
+    """Return what a token is bound to.
+
+    Raises:
+        Refused: ``binding_required`` if it is to nothing; ``confirmation_unmet`` or
+            ``claim_malformed`` if to nothing that anybody here can check.
+    """
+    if token.confirmation is None:
+        raise Refused(Code.BINDING_REQUIRED, "the token is not bound to a key")
+    return methods_of(token.confirmation)
+
+
+def asks_enough(route: Route | None, requirement: Requirement) -> bool:
+    """Whether a check by a rule asks issuers as often as a further requirement wants."""
+    return not requirement.asked_anew or (route is not None and route.requirement.asked_anew)
 
 
 def satisfy(
@@ -152,7 +224,9 @@ def satisfy(
     request: HttpRequest,
     now: float,
 ) -> None:
-    """Check that a token is in the right hands and carries what is demanded.
+    """Check that a token carries what is demanded.
+
+    Does not check in whose hands it is.
 
     Parameters:
         token: a verified token.
@@ -163,10 +237,8 @@ def satisfy(
         now: seconds since 1970.
 
     Raises:
-        Refused: at step CONFIRMATION or AUTHORIZATION.
+        Refused: at step AUTHORIZATION.
     """
-    # Each step for both: no later one is reached before an earlier one has passed.
-    confirm(token, bound=demand.bound or (further is not None and further.bound))
     # The parameters of the path are read only where a rule may ask for them.
     parameters = _NO_PARAMETERS
     if demand.ruled or (further is not None and further.ruled):

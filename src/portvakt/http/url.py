@@ -9,7 +9,15 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["DEFAULT_PORTS", "RefusedUrl", "Target", "check_url", "literal", "parse_address"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "RefusedUrl",
+    "Target",
+    "check_url",
+    "literal",
+    "parse_address",
+    "path_of",
+]
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -143,3 +151,15 @@ def parse_address(text: str) -> IpAddress | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def path_of(url: str) -> str:
+    """Return the path of an absolute URL or a request target, as written (RFC 9112 section 3.2)."""
+    target = url.partition("?")[0]
+    if target[:1] == "/":
+        return target
+    _, authority, rest = target.partition("://")
+    slash = rest.find("/")
+    if not authority:
+        return target  # Neither form, like the * of OPTIONS: it equals no rule.
+    return rest[slash:] if slash >= 0 else "/"

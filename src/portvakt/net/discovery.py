@@ -1,4 +1,4 @@
-"""Where an issuer's keys are, by its own metadata. Metadata never widens the policy."""
+"""Where an issuer's endpoints are, by its own metadata. Metadata never widens the policy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portvakt.clock import monotonic
 from portvakt.http.url import RefusedUrl, check_url
 from portvakt.net.address import FetchError
 from portvakt.net.answer import freshness
-from portvakt.oauth.metadata import MalformedMetadata, metadata_urls, read_metadata
+from portvakt.oauth.metadata import MalformedMetadata, Metadata, metadata_urls, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,7 +27,7 @@ _NOT_FOUND: Final = 404
 
 
 class Discovery:
-    """Finds the key endpoint of one issuer (OpenID Connect Discovery 1.0, RFC 8414).
+    """Finds the endpoints of one issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
     Parameters:
         issuer: the issuer's name; its metadata must name it character by character.
@@ -35,7 +35,8 @@ class Discovery:
         metadata_uri: where the metadata is; None for the two well-known places.
         jwks_hosts: hosts, as ``host`` or ``host:port``, that the key endpoint may be on beside that
             of the metadata.
-        loopback_http: whether the key endpoint may be ``http`` on this machine.
+        introspection_hosts: and the introspection endpoint, which is sent tokens.
+        loopback_http: whether an endpoint may be ``http`` on this machine.
         clock: an age, in seconds; the monotonic clock by default.
     """
 
@@ -46,15 +47,20 @@ class Discovery:
         *,
         metadata_uri: str | None = None,
         jwks_hosts: Collection[str] = (),
+        introspection_hosts: Collection[str] = (),
         loopback_http: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._issuer = issuer
         self._fetch = fetch
         self._urls = metadata_urls(issuer) if metadata_uri is None else (metadata_uri,)
-        self._hosts = frozenset(host.lower() for host in jwks_hosts)
+        self._hosts = {
+            "jwks_uri": (_lowered(jwks_hosts), "jwks_hosts"),
+            "introspection_endpoint": (_lowered(introspection_hosts), "introspection.hosts"),
+        }
         self._loopback_http = loopback_http
         self._clock = clock
+        self._found: tuple[str, Metadata] | None = None
         self._jwks_uri: str | None = None
         self._until = 0.0
 
@@ -70,23 +76,39 @@ class Discovery:
             FetchError: if the metadata cannot be had, is not this issuer's, or names an endpoint
                 that may not be asked.
         """
-        if self._jwks_uri is None or self._clock() >= self._until:
-            started = self._clock()
-            url, answer = await self._answer()
-            try:
-                found = read_metadata(answer.body, self._issuer).jwks_uri
-            except MalformedMetadata as flaw:
-                raise FetchError(str(flaw)) from None
-            self._check_host(found, url)
-            fresh_for = freshness(answer.headers)
-            lifetime = _CEILING if fresh_for is None else fresh_for
-            self._jwks_uri = found
-            self._until = started + min(max(lifetime, _FLOOR), _CEILING)
-        return self._jwks_uri
+        url, metadata = await self._metadata()
+        self._check_host("jwks_uri", metadata.jwks_uri, url)
+        self._jwks_uri = metadata.jwks_uri
+        return metadata.jwks_uri
+
+    async def introspection(self) -> tuple[str, frozenset[str]]:
+        """Return where reference tokens are asked about, and how answers are signed if they are.
+
+        Raises:
+            FetchError: as :meth:`jwks_uri`.
+        """
+        url, metadata = await self._metadata()
+        if metadata.introspection_endpoint is None:
+            raise FetchError("the metadata has no introspection_endpoint that is a string")
+        self._check_host("introspection_endpoint", metadata.introspection_endpoint, url)
+        return metadata.introspection_endpoint, metadata.introspection_signing_algs
 
     def forget(self) -> None:
         """Ask again next time, as the endpoint did not answer as it should."""
         self._until = 0.0
+
+    async def _metadata(self) -> tuple[str, Metadata]:
+        if self._found is None or self._clock() >= self._until:
+            started = self._clock()
+            url, answer = await self._answer()
+            try:
+                self._found = url, read_metadata(answer.body, self._issuer)
+            except MalformedMetadata as flaw:
+                raise FetchError(str(flaw)) from None
+            fresh_for = freshness(answer.headers)
+            lifetime = _CEILING if fresh_for is None else fresh_for
+            self._until = started + min(max(lifetime, _FLOOR), _CEILING)
+        return self._found
 
     async def _answer(self) -> tuple[str, Fetched]:
         for url in self._urls:
@@ -97,16 +119,21 @@ class Discovery:
                 return url, answer
         raise FetchError("there is no metadata: the answer is 404")
 
-    def _check_host(self, jwks_uri: str, metadata_uri: str) -> None:
-        """Refuse a key endpoint that whoever wrote the metadata may not have chosen (JWKS-20)."""
+    def _check_host(self, name: str, url: str, metadata_uri: str) -> None:
+        """Refuse an endpoint that whoever wrote the metadata may not have chosen (JWKS-20)."""
         try:
-            target = check_url(jwks_uri, loopback_http=self._loopback_http)
+            target = check_url(url, loopback_http=self._loopback_http)
         except RefusedUrl as flaw:
-            raise FetchError(f"jwks_uri of the metadata: {flaw}") from None
+            raise FetchError(f"{name} of the metadata: {flaw}") from None
         home = check_url(metadata_uri, loopback_http=self._loopback_http)
         if (target.scheme, target.host, target.port) == (home.scheme, home.host, home.port):
             return
-        if self._hosts.isdisjoint({target.authority, f"{target.host}:{target.port}"}):
+        hosts, setting = self._hosts[name]
+        if hosts.isdisjoint({target.authority, f"{target.host}:{target.port}"}):
             raise FetchError(
-                "the metadata names keys on another host: if that is right, list it in jwks_hosts"
+                f"{name} of the metadata is on another host: if that is right, list it in {setting}"
             )
+
+
+def _lowered(hosts: Collection[str]) -> frozenset[str]:
+    return frozenset(host.lower() for host in hosts)

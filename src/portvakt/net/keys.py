@@ -85,6 +85,13 @@ class KeySource(ABC):
             Unavailable: if they cannot be had, or newer ones cannot where they are needed.
         """
 
+    def age(self, issuer: TrustedIssuer) -> float | None:
+        """Return how many seconds ago the keys of *issuer* were asked for. Never waits.
+
+        None if they never grow old, as those that a policy states.
+        """
+        return self.health(issuer).age
+
     def health(self, issuer: TrustedIssuer) -> KeysHealth:
         """Say how the keys of *issuer* are. Never waits."""
         keys = self.current(issuer)
@@ -118,6 +125,9 @@ class FixedKeys(KeySource):
         """Return the same: there is nowhere to go."""
         return self._sets[issuer.issuer]
 
+    def age(self, issuer: TrustedIssuer) -> None:
+        """Return None: they are the policy's."""
+
     def health(self, issuer: TrustedIssuer) -> KeysHealth:
         """Say how many there are."""
         keys = len(self._sets[issuer.issuer].keys)
@@ -143,6 +153,10 @@ class KeySources(KeySource):
     async def fetch(self, issuer: TrustedIssuer, header: Header | None = None) -> JwkSet:
         """Ask the source of *issuer*."""
         return await self._sources[issuer.issuer].fetch(issuer, header)
+
+    def age(self, issuer: TrustedIssuer) -> float | None:
+        """Ask the source of *issuer*."""
+        return self._sources[issuer.issuer].age(issuer)
 
     def health(self, issuer: TrustedIssuer) -> KeysHealth:
         """Ask the source of *issuer*."""

@@ -118,6 +118,11 @@ class RemoteKeys(KeySource):
             self._note_missing(header)
         return newer
 
+    def age(self, issuer: TrustedIssuer) -> float | None:  # noqa: ARG002  the port
+        """Return the age of the keys; see :class:`~portvakt.KeySource`."""
+        loaded_at = self._kept.loaded_at
+        return None if loaded_at is None else self._clock() - loaded_at
+
     def health(self, issuer: TrustedIssuer) -> KeysHealth:
         """Say how the keys are; see :class:`~portvakt.KeySource`."""
         kept, now, where = self._kept, self._clock(), self._endpoint.where
@@ -126,7 +131,7 @@ class RemoteKeys(KeySource):
             issuer=issuer.issuer,
             source=where if isinstance(where, str) else where.source,
             keys=len(keys.keys) if keys is not None and kept.usable() is not None else None,
-            age=None if kept.loaded_at is None else now - kept.loaded_at,
+            age=self.age(issuer),
             hard_limit=self._endpoint.schedule.hard_limit,
             last_error=kept.last_error,
             last_error_age=(

@@ -1,6 +1,7 @@
-"""What the caller is told: a refusal becomes a response (RFC 6750 section 3, RFC 9457, 9470)."""
+"""What the caller is told: a refusal becomes a response (RFC 6750 section 3, 9449, 9457, 9470)."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -47,23 +48,35 @@ class Challenges:
 
     Parameters:
         realm: the protection space (RFC 9110 section 11.5): the name of the API.
+        algorithms: those that proofs may be signed with, for the challenges of routes that take
+            proofs (RFC 9449 section 7.1).
 
     Raises:
         ConfigurationError: if the realm could not be quoted.
     """
 
-    __slots__ = ("_answers", "_hinted", "_realm")
+    __slots__ = ("_algorithms", "_answers", "_hinted", "_realm")
 
-    def __init__(self, realm: str) -> None:
+    def __init__(self, realm: str, algorithms: Iterable[str] = ()) -> None:
         if not _QUOTED.fullmatch(realm):
             message = "must be 1 to 256 characters of ASCII without quotes and backslashes"
             raise ConfigurationError([Problem("realm", message)])
         self._realm = realm
-        self._answers = {code: self._answer(code, NO_HINTS) for code in Code}
-        self._hinted: dict[tuple[Code, Hints], Response] = {}
+        self._algorithms = " ".join(sorted(algorithms))
+        self._answers = {
+            dpop: {code: self._answer(code, NO_HINTS, dpop) for code in Code}
+            for dpop in (False, True, None)
+        }
+        self._hinted: dict[tuple[Code, Hints, bool | None], Response] = {}
 
     def answer(
-        self, code: Code, hints: Hints = NO_HINTS, retry_after: int | None = None
+        self,
+        code: Code,
+        hints: Hints = NO_HINTS,
+        retry_after: int | None = None,
+        *,
+        dpop: bool | None = False,
+        nonce: str | None = None,
     ) -> Response:
         """Return the response to a refusal.
 
@@ -71,27 +84,42 @@ class Challenges:
             code: why the request was refused.
             hints: what the client may ask its issuer for.
             retry_after: in how many seconds a 503 may be tried again.
+            dpop: whether the request was to one that takes proofs; None: nobody knows yet, so both
+                schemes are named, as far as proofs are taken at all.
+            nonce: what the next proof must carry (RFC 9449 section 9).
         """
-        if retry_after is not None:
-            return self._answer(code, NO_HINTS, retry_after)
+        if retry_after is not None or nonce is not None:
+            return self._answer(code, NO_HINTS, dpop, retry_after, nonce)
         if hints is NO_HINTS:
-            return self._answers[code]
-        answer = self._hinted.get((code, hints))
+            return self._answers[dpop][code]
+        answer = self._hinted.get((code, hints, dpop))
         if answer is None:
-            answer = self._answer(code, hints)
+            answer = self._answer(code, hints, dpop)
             if len(self._hinted) < _MAX_HINTED:
-                self._hinted[code, hints] = answer
+                self._hinted[code, hints, dpop] = answer
         return answer
 
-    def _answer(self, code: Code, hints: Hints, retry_after: int | None = None) -> Response:
+    def _answer(
+        self,
+        code: Code,
+        hints: Hints,
+        dpop: bool | None,  # noqa: FBT001  which of two
+        retry_after: int | None = None,
+        nonce: str | None = None,
+    ) -> Response:
         headers: tuple[tuple[str, str], ...] = ()
         if code.error is not None or code.status == 401:
-            headers = (("WWW-Authenticate", self._challenge(code, hints)),)
+            challenge = self._challenge(code, hints, dpop is True)
+            if dpop is None and self._algorithms:
+                challenge = f'{challenge}, DPoP realm="{self._realm}", algs="{self._algorithms}"'
+            headers = (("WWW-Authenticate", challenge),)
+        if nonce is not None:
+            headers += (("DPoP-Nonce", nonce),)
         if retry_after is not None:
             headers += (("Retry-After", str(retry_after)),)
         return problem(code.status, code.error or _TITLES[code.status], code.sentence, headers)
 
-    def _challenge(self, code: Code, hints: Hints) -> str:
+    def _challenge(self, code: Code, hints: Hints, dpop: bool) -> str:  # noqa: FBT001  as above
         # Every value is a word of ours or of the policy, already without quotes and backslashes.
         parameters = [f'realm="{self._realm}"']
         if code.error is not None:
@@ -103,4 +131,6 @@ class Challenges:
             parameters.append(f'acr_values="{hints.acr_values}"')
         if hints.max_age is not None:
             parameters.append(f'max_age="{hints.max_age}"')
-        return "Bearer " + ", ".join(parameters)
+        if dpop:
+            parameters.append(f'algs="{self._algorithms}"')
+        return ("DPoP " if dpop else "Bearer ") + ", ".join(parameters)

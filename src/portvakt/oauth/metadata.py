@@ -27,10 +27,15 @@ class Metadata(Struct, frozen=True):
     Attributes:
         issuer: its name, found to be the one that was asked for.
         jwks_uri: where its keys are.
+        introspection_endpoint: where it answers for reference tokens; None if it does not say.
+        introspection_signing_algs: with which algorithms it signs such answers (RFC 9701 section
+            7); empty if it does not say that it does.
     """
 
     issuer: str
     jwks_uri: str
+    introspection_endpoint: str | None = None
+    introspection_signing_algs: frozenset[str] = frozenset()
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -68,7 +73,15 @@ def read_metadata(text: bytes, issuer: str) -> Metadata:
         raise MalformedMetadata(f"the metadata is not strict JSON: {flaw}") from None
     if _text(members, "issuer") != issuer:
         raise MalformedMetadata("the metadata is of another issuer: its issuer is not the policy's")
-    return Metadata(issuer, _text(members, "jwks_uri"))
+    # What few issuers have, and fewer APIs need, makes no document useless if it is malformed.
+    endpoint = members.get("introspection_endpoint")
+    algs = members.get("introspection_signing_alg_values_supported")
+    return Metadata(
+        issuer,
+        _text(members, "jwks_uri"),
+        endpoint if type(endpoint) is str and endpoint else None,
+        frozenset(alg for alg in algs if type(alg) is str) if type(algs) is list else frozenset(),
+    )
 
 
 def _text(members: dict[str, Any], name: str) -> str:

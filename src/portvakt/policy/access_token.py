@@ -8,16 +8,24 @@ from typing import Any, Final, NoReturn
 
 from msgspec import Struct
 
-from portvakt.errors import Refused
+from portvakt.errors import Refused, Unavailable
 from portvakt.jose.encoding import NotCanonical, decode_object
 from portvakt.jose.jws import VerifiedJws
 from portvakt.policy.claims import Claims, is_missing
-from portvakt.policy.identifiers import ForeignIdentifier, HprNumber, PersonNumber
-from portvakt.policy.identity import NO_IDENTITY, Identity, Organisation, read_identity
+from portvakt.policy.handles import NO_HANDLES, handles_of
+from portvakt.policy.identity import NO_IDENTITY, read_identity
 from portvakt.policy.issuer import EXPLICIT_TYPE, TrustedIssuer
+from portvakt.policy.token import AccessToken, StatusReference
 from portvakt.refusal import Code
 
-__all__ = ["EXPLICIT_TYPE", "MAX_TIME", "AccessToken", "check_claims"]
+__all__ = [
+    "EXPLICIT_TYPE",
+    "MAX_TIME",
+    "AccessToken",
+    "StatusReference",
+    "check_claims",
+    "check_introspected",
+]
 
 #: 9999-12-31T23:59:59Z. A later time is milliseconds taken for seconds, or an overflow to be.
 MAX_TIME: Final = 253402300799
@@ -29,81 +37,14 @@ _BACKSLASH: Final = ord("\\")
 _DELETE: Final = 0x7F
 
 
-class AccessToken(Struct, frozen=True, gc=False):
-    """A genuine access token, issued for this API and valid at the time of the decision.
-
-    Being here does not say that its holder may do what he asks: that is what a
-    :class:`~portvakt.Requirement` is for. Identity is ``(issuer, subject)``, never the subject
-    alone.
-
-    Attributes:
-        issuer: who issued it.
-        subject: ``sub``, or None where the policy does not require it.
-        client_id: the client it was issued to, or None where the policy does not require it.
-        audience: every API it is for, this one included.
-        scopes: what it grants, each compared exactly.
-        issued_at: seconds since 1970.
-        expires_at: seconds since 1970, without leeway. Close long-lived connections then.
-        not_before: seconds since 1970, or None.
-        token_id: ``jti``, or None where the policy does not require it.
-        confirmation: ``cnf``, what its holder must prove possession of (RFC 7800), or None.
-        key_thumbprint: the RFC 7638 thumbprint of the key that signed it.
-        identity: what it says of the person and the organisation, as far as its issuer does.
-        known_lifetime: seconds that this issuer's tokens are known to live, 0 if nothing is known;
-            such a lifetime is allowed whatever the data's sensitivity.
-    """
-
-    issuer: str
-    subject: str | None
-    client_id: str | None
-    audience: tuple[str, ...]
-    scopes: frozenset[str]
-    issued_at: float
-    expires_at: float
-    not_before: float | None
-    token_id: str | None
-    confirmation: Claims | None
-    key_thumbprint: str
-    identity: Identity
-    known_lifetime: float
-    _members: dict[str, Any]
-
-    @property
-    def claims(self) -> Claims:
-        """Every claim, read-only."""
-        return Claims(self._members)
-
-    @property
-    def security_level(self) -> int:
-        """How surely the person was identified, 1 to 4; 0 where the token does not say."""
-        return self.identity.security_level
-
-    @property
-    def pid(self) -> PersonNumber | ForeignIdentifier | None:
-        """The national identity number of the person who signed in, or None."""
-        return self.identity.pid
-
-    @property
-    def hpr_number(self) -> HprNumber | None:
-        """The person's number in the register of health personnel, or None."""
-        return self.identity.hpr_number
-
-    @property
-    def organisation(self) -> Organisation | None:
-        """For which organisation the client acts, or None."""
-        return self.identity.organisation
-
-    # Claims are personal data, and msgspec gives rich a repr of its own: neither shows them.
-    def __repr__(self) -> str:
-        """Show who issued it and until when it lives."""
-        return f"AccessToken(issuer={self.issuer!r}, expires_at={self.expires_at})"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Show to rich what repr shows."""
-        return [("issuer", self.issuer), ("expires_at", self.expires_at)]
-
-
-def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessToken:
+def check_claims(
+    jws: VerifiedJws,
+    issuer: TrustedIssuer,
+    now: float,
+    *,
+    encrypted: bool = False,
+    revocable: bool = False,
+) -> AccessToken:
     """Check everything that one issuer's token must say to be good for this API now.
 
     Does not check scopes against a route, possession of a bound key, or revocation.
@@ -112,22 +53,94 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         jws: a token whose signature was verified with a key of *issuer*.
         issuer: the policy for it.
         now: seconds since 1970, read once for the whole request.
+        encrypted: whether it came encrypted to this API.
+        revocable: whether it will be asked for its :attr:`~AccessToken.handles`.
 
     Raises:
         Refused: at steps PAYLOAD to IDENTITY.
+        Unavailable: ``revocation_unavailable``, if its status is in a list that nobody fetches.
     """
-    # (1) One JSON object, and still the issuer whose key verified it.
+    # (1) One JSON object.
     try:
         members = decode_object(jws.payload)
     except NotCanonical as flaw:
         raise Refused(Code.PAYLOAD_JSON, f"payload: {flaw}") from None
+    source = _Source(
+        jws.payload,
+        explicit=jws.header.typ == EXPLICIT_TYPE,
+        key_thumbprint=jws.key_thumbprint,
+        by_reference=False,
+        encrypted=encrypted,
+        revocable=revocable,
+    )
+    return _check_members(members, source, issuer, now)
+
+
+def check_introspected(
+    members: dict[str, Any],
+    text: bytes,
+    issuer: TrustedIssuer,
+    now: float,
+    *,
+    key_thumbprint: str | None = None,
+    revocable: bool = False,
+) -> AccessToken:
+    """Check what an issuer answers about a reference token, as strictly as a token that says so.
+
+    Does not check ``active``: whoever asked has (RFC 7662 section 2.2).
+
+    Parameters:
+        members: the answer; the caller gives it away.
+        text: the octets that it was read from.
+        issuer: the policy for it.
+        now: seconds since 1970.
+        key_thumbprint: the key that signed the answer, if it is signed (RFC 9701).
+        revocable: as for :func:`check_claims`.
+
+    Raises:
+        Refused and Unavailable: as for :func:`check_claims`.
+    """
+    source = _Source(
+        text,
+        explicit=False,
+        key_thumbprint=key_thumbprint,
+        by_reference=True,
+        encrypted=False,
+        revocable=revocable,
+    )
+    return _check_members(members, source, issuer, now)
+
+
+class _Source(Struct, frozen=True, gc=False):
+    """Where claims come from.
+
+    Attributes:
+        text: the octets that they were read from.
+        explicit: whether it is said beside them that they are an access token's.
+        key_thumbprint: the key that vouches for them, if one does.
+        by_reference, encrypted: as of :class:`AccessToken`.
+        revocable: whether handles will be asked for.
+    """
+
+    text: bytes
+    explicit: bool
+    key_thumbprint: str | None
+    by_reference: bool
+    encrypted: bool
+    revocable: bool
+
+
+def _check_members(
+    members: dict[str, Any], source: _Source, issuer: TrustedIssuer, now: float
+) -> AccessToken:
+    # (1a) Still the issuer whose key was selected, or who was asked.
     get = members.get
     if get("iss") != issuer.issuer:
         raise Refused(Code.ISSUER_CHANGED, "iss is not the issuer whose key was selected")
 
     # (1b) An access token. Where typ says so, it is; elsewhere an ID token or another JWT of the
     # same issuer must not pass for one (RFC 8725 section 3.12).
-    if jws.header.typ != EXPLICIT_TYPE and not issuer.refused_claims.isdisjoint(members):
+    if not source.explicit and not issuer.refused_claims.isdisjoint(members):
         raise Refused(Code.NOT_ACCESS_TOKEN, "it has a claim that only other tokens have")
     for name, values in issuer.expected_values:
         found = get(name)
@@ -187,8 +200,8 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         _check_absent(members, issuer.token_id_claim)
     # Without an escape JSON holds no control of ASCII but DEL, so few have to be looked through.
     if (
-        _BACKSLASH in jws.payload
-        or _DELETE in jws.payload
+        _BACKSLASH in source.text
+        or _DELETE in source.text
         or not (subject or "").isascii()
         or not (client_id or "").isascii()
         or not (token_id or "").isascii()
@@ -230,6 +243,20 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         # It would be recent for ever.
         raise Refused(Code.IDENTITY_MALFORMED, "it says that the person signs in in the future")
 
+    # (10) What it could be revoked by.
+    handles, status = NO_HANDLES, None
+    if source.revocable:
+        handles = handles_of(
+            issuer.issuer,
+            token_id=token_id,
+            session=_read_session(members, issuer.session_claim),
+            subject=subject,
+            client_id=client_id,
+            key_thumbprint=source.key_thumbprint,
+        )
+    if issuer.status_lists:
+        status = _read_status(members, issuer)
+
     return AccessToken(
         issuer.issuer,
         subject,
@@ -241,10 +268,14 @@ def check_claims(jws: VerifiedJws, issuer: TrustedIssuer, now: float) -> AccessT
         nbf,
         token_id,
         confirmation,
-        jws.key_thumbprint,
+        source.key_thumbprint,
         identity,
         issuer.known_lifetime,
         members,
+        source.by_reference,
+        source.encrypted,
+        handles,
+        status,
     )
 
 
@@ -302,3 +333,30 @@ def _read_scopes(members: dict[str, Any], name: str) -> frozenset[str]:
     if "" in scopes:
         raise Refused(Code.SCOPE_MALFORMED, f"{name} has an empty word")
     return scopes
+
+
+def _read_session(members: dict[str, Any], name: str) -> str | None:
+    session = members.get(name)
+    if type(session) is str and 0 < len(session) <= MAX_IDENTIFIER:
+        return session
+    _check_absent(members, name)
+    return None
+
+
+def _read_status(members: dict[str, Any], issuer: TrustedIssuer) -> StatusReference | None:
+    """Read ``status`` (Token Status List, section 6). A token without it has none to ask for."""
+    if "status" not in members:
+        return None
+    match members["status"]:
+        case {"status_list": {"uri": str(uri), "idx": int(index)}} if (
+            type(index) is int and index >= 0
+        ):
+            pass
+        case _:
+            raise Refused(Code.CLAIM_MALFORMED, "status is not a reference to a status list")
+    if uri not in issuer.status_lists:
+        # Fetching what a token names would be a request on a caller's account.
+        raise Unavailable(
+            Code.REVOCATION_UNAVAILABLE, "status names a list that is not in status_lists"
+        )
+    return StatusReference(uri, index)

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
+from portvakt.jose.claims import Claims
 from portvakt.policy.access_token import AccessToken
 from portvakt.policy.routes import Route
 from portvakt.refusal import Refusal
@@ -22,6 +23,9 @@ class Decision(Struct, frozen=True, gc=False):
         route: the rule that decided; None if the request was refused before one was found.
         response: what to answer instead of the API; None if admitted.
         at: the time at which everything was judged, in seconds since 1970.
+        proof: every claim of the proof of possession that came with the token, also those that
+            nobody here knows (RFC 9449 section 4.2); None where none was asked for.
+        headers: what to add to the API's own answer, such as a DPoP nonce; for an admitted request.
         unconfirmed: the registers that gave no answer and were passed over, as the policy says.
     """
 
@@ -31,6 +35,8 @@ class Decision(Struct, frozen=True, gc=False):
     response: Response | None
     at: float
     unconfirmed: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    proof: Claims | None = None
 
     @property
     def admitted(self) -> bool:

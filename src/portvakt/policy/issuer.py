@@ -27,6 +27,9 @@ ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "eve
 #: The typ that nothing but an access token has (RFC 9068 section 2.1).
 EXPLICIT_TYPE: Final = "at+jwt"
 
+#: The settings that name a claim.
+_CLAIMS: Final = ("subject_claim", "client_claim", "token_id_claim", "session_claim")
+
 _IDENTIFIER: Final = re.compile(r"[!#-\[\]-~]{1,256}")
 
 
@@ -57,6 +60,8 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
         expected_values: claims that must have one of some values, for the same purpose.
         identity: which claims speak of persons and organisations; None if none do.
         acr_values: by security level, what a client asks for to reach it (RFC 9470).
+        session_claim: the claim that says in which session it was issued, for revoking all of one.
+        status_lists: the Token Status Lists that its tokens may name, by their URI.
 
     Raises:
         ConfigurationError: with every flaw, if one attribute is empty, unknown or out of range.
@@ -80,6 +85,8 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
     expected_values: tuple[tuple[str, frozenset[str]], ...] = ()
     identity: IdentityClaims | None = None
     acr_values: tuple[tuple[int, str], ...] = ()
+    session_claim: str = "sid"
+    status_lists: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse to exist when incomplete."""
@@ -100,10 +107,11 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             ("other_audiences", self.other_audiences),
             ("required_claims", self.required_claims),
             ("refused_claims", self.refused_claims),
+            ("status_lists", self.status_lists),
         ):
             if not is_words(names):
                 yield Problem(setting, "must be a frozenset of strings")
-        for setting in ("issuer", "audience", "subject_claim", "client_claim", "token_id_claim"):
+        for setting in ("issuer", "audience", *_CLAIMS):
             if type(getattr(self, setting)) is not str:
                 yield Problem(setting, "must be text")
         for setting in ("leeway", "max_lifetime", "max_age_ahead", "known_lifetime"):
@@ -144,7 +152,7 @@ class TrustedIssuer(Struct, frozen=True, kw_only=True):
             yield Problem("max_lifetime", "must be more than nothing and at most 366 days")
         if not 0 <= self.known_lifetime <= self.max_lifetime:
             yield Problem("known_lifetime", "must be between nothing and max_lifetime")
-        for setting in ("subject_claim", "client_claim", "token_id_claim"):
+        for setting in _CLAIMS:
             if not getattr(self, setting):
                 yield Problem(setting, "must name a claim")
         if not self.scope_claims or not all(self.scope_claims):

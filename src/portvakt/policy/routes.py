@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from portvakt.errors import ConfigurationError, Problem, Refused, named, said_of
 from portvakt.http.request import HttpRequest
+from portvakt.http.url import path_of
 from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
 from portvakt.policy.rules import MatchesRequest
@@ -52,18 +53,6 @@ _LITERAL: Final = re.compile(rf"/|(?:/(?!\.+(?:/|\Z)){_CHARACTER}+)+/?")
 #: What a path holds without encoding, beside letters and digits.
 _PLAIN: Final = "/-._~!$&'()*+,=:@"
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
-
-
-def path_of(url: str) -> str:
-    """Return the path of an absolute URL or a request target, as written (RFC 9112 section 3.2)."""
-    target = url.partition("?")[0]
-    if target[:1] == "/":
-        return target
-    _, authority, rest = target.partition("://")
-    slash = rest.find("/")
-    if not authority:
-        return target  # Neither form, like the * of OPTIONS: it equals no rule.
-    return rest[slash:] if slash >= 0 else "/"
 
 
 def parameters_of(route: Route | None, request: HttpRequest) -> Mapping[str, str]:
@@ -175,23 +164,37 @@ class Routes:
         )
 
     @property
+    def everywhere(self) -> Route:
+        """What holds for requests that no rule is for, where the API states a requirement."""
+        return self._everywhere
+
+    @property
+    def every(self) -> tuple[Route, ...]:
+        """Every rule there is, with what holds where there is none."""
+        return (self._everywhere, *self.rules)
+
+    @property
     def registers(self) -> frozenset[str]:
         """The names of the registers that any rule wants asked."""
-        every = (self._everywhere, *self.rules)
-        return frozenset(name for rule in every for name in rule.requirement.registers)
+        return frozenset(name for rule in self.every for name in rule.requirement.registers)
 
-    def covers(self, template: str, method: str) -> bool:
-        """Whether one rule is for every request of a framework's route.
+    def covering(self, template: str, method: str) -> Route | None:
+        """Return the one rule that is for every request of a framework's route, or None.
 
         Parameters:
             template: the framework's path, with parameters in braces; their names do not matter.
             method: the method.
         """
         shape = _shape(template)
-        return any(
-            _shape(rule.path or "") == shape and (rule.methods is None or method in rule.methods)
-            for rule in self.rules
-        )
+        for rule in self.rules:
+            listed = rule.methods is None or method in rule.methods
+            if listed and _shape(rule.path or "") == shape:
+                return rule
+        return None
+
+    def covers(self, template: str, method: str) -> bool:
+        """Whether there is such a rule."""
+        return self.covering(template, method) is not None
 
 
 def _shape(path: str) -> str:

@@ -1,5 +1,6 @@
 """How sensitive the data is, and what follows from it."""
 
+import math
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -12,6 +13,8 @@ class _Limits(NamedTuple):
     max_lifetime: float
     min_level: int
     bound: bool
+    asked_anew: bool
+    keys_max_age: float
 
 
 class Sensitivity(Enum):
@@ -43,11 +46,24 @@ class Sensitivity(Enum):
         """Whether only sender-constrained tokens and reference tokens will do."""
         return _LIMITS[self.value].bound
 
+    @property
+    def asked_anew(self) -> bool:
+        """Whether an issuer is asked about a reference token each time, and not remembered."""
+        return _LIMITS[self.value].asked_anew
+
+    @property
+    def keys_max_age(self) -> float:
+        """For how many seconds an issuer's last good keys serve while it cannot be reached.
+
+        Beyond what the policy says of the issuer itself, which holds for all routes.
+        """
+        return _LIMITS[self.value].keys_max_age
+
 
 _LIMITS: Final = {
-    "low": _Limits(24 * 3600.0, 0, bound=False),
-    "normal": _Limits(3600.0, 3, bound=False),
-    "high": _Limits(3600.0, 4, bound=True),
+    "low": _Limits(24 * 3600.0, 0, bound=False, asked_anew=False, keys_max_age=math.inf),
+    "normal": _Limits(3600.0, 3, bound=False, asked_anew=False, keys_max_age=math.inf),
+    "high": _Limits(3600.0, 4, bound=True, asked_anew=True, keys_max_age=3600.0),
 }
 
 #: No route admits a token that lives longer, unless its issuer is known to issue such.

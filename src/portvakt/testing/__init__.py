@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from portvakt.testing.clock import FrozenClock
+    from portvakt.testing.fake_client import FakeClient
     from portvakt.testing.fake_issuer import FakeIssuer
 
-__all__ = ["FakeIssuer", "FrozenClock"]
+__all__ = ["FakeClient", "FakeIssuer", "FrozenClock"]
 
 _HOMES: Final = {
+    "FakeClient": "portvakt.testing.fake_client",
     "FakeIssuer": "portvakt.testing.fake_issuer",
     "FrozenClock": "portvakt.testing.clock",
 }

@@ -109,10 +109,20 @@ class FakeIssuer:
     def guard(self, **overrides: Any) -> Guard:
         """Return a guard that trusts this issuer and goes by its clock.
 
+        By a clock that stands still it is a minute old: one that has just been made refuses proofs
+        of possession for some seconds, as it cannot know what was used before.
+
         Parameters:
             overrides: see :meth:`config`.
         """
-        return Guard.from_config(self.config(**overrides), clock=self.clock)
+        config, clock = self.config(**overrides), cast("object", self.clock)
+        if not isinstance(clock, FrozenClock):
+            return Guard.from_config(config, clock=self.clock)
+        clock.advance(-60)
+        try:
+            return Guard.from_config(config, clock=clock)
+        finally:
+            clock.advance(60)
 
     def builder(self, scopes: Iterable[str] = ()) -> TokenBuilder:
         """Return an honest token that is not written yet, for changes that :meth:`token` lacks.

@@ -110,10 +110,10 @@ def test_a_refused_token_ends_with_1_and_says_why(run: Run) -> None:
     result = run(ISSUER.forged("expired"))
     text = load("en").code[Code.TOKEN_EXPIRED]
     assert result.exit_code == 1
-    assert "13. failed       Expiry: Is the token still valid?" in result.stdout
+    assert "15. failed       Expiry: Is the token still valid?" in result.stdout
     for told in (text.what, text.why, text.remedy, "2027-01-15 07:59:54 UTC, 6 s ago"):
         assert told in result.stdout
-    assert "14. not reached  Not before" in result.stdout
+    assert "16. not reached  Not before" in result.stdout
     assert "WWW-Authenticate: Bearer realm=" in result.stdout
     assert "Your log would say: token_expired: expired 6 s ago" in result.stdout
 
@@ -177,7 +177,7 @@ class Unreachable(KeySource):
 def test_keys_that_cannot_be_had_end_with_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # No policy file of this release can say so: its keys are always there.
     guard = Guard(issuers=[ISSUER.trusted], keys=Unreachable(), clock=ISSUER.clock)
-    monkeypatch.setattr(Guard, "from_file", lambda *_, **__: guard)
+    monkeypatch.setattr("portvakt.cli.check.assemble_file", lambda *_, **__: guard)
     result = run(ISSUER.token())
     guard.home.leave()
     assert result.exit_code == 2
@@ -348,3 +348,9 @@ def test_it_works_in_a_pipe_of_another_process(tmp_path: Path) -> None:
     assert "Sluppet inn" in done.stdout
     assert r"best\xe5tt" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_a_proof_needs_the_request_that_it_is_for(run: Run) -> None:
+    result = run("--proof", "a.b.c", ISSUER.token())
+    assert result.exit_code == 2
+    assert "say which with --route" in result.stderr

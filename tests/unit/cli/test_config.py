@@ -66,6 +66,7 @@ def test_a_right_policy_is_summed_up(file: Path) -> None:
         "  time     lives at most 95m, clocks may differ by 5s, iat at most 30s ahead",
         "  key      a\\x1b[2J: P-256, ES256",
         "  key      (no kid): Ed25519, Ed25519",
+        "revocation: none, so a token holds until it expires",
         "routes (any other request is refused)",
         "  GET,PUT /journal/{patient}: scopes nhn:journal/read",
         "  any method /healthz: public: no token",
@@ -111,3 +112,37 @@ def test_the_schema_is_printed_as_json() -> None:
     result = run("schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json_schema()
+
+
+def test_what_a_token_can_be_ended_by_is_summed_up(file: Path) -> None:
+    (file.with_name("secret.txt")).write_text("a secret")
+    (file.with_name("secret.txt")).chmod(0o600)
+    further = """
+[proxy]
+trusted = ["10.1.2.3"]
+client_certificate = "nginx"
+"""
+    issuer = """max_lifetime = "95m"
+status_lists = ["https://sts.example.no/statuses/1"]
+
+[issuer.introspection]
+client_id = "journal"
+secret = { file = "secret.txt" }
+endpoint = "https://sts.example.no/introspect"
+"""
+    file.write_text(POLICY.replace('max_lifetime = "95m"\n', issuer) + further)
+    told = run("check", "--config", file).stdout
+    assert "revocation: none" not in told
+    assert "status list https://sts.example.no/statuses/1, at most 5m old" in told
+    assert "reference tokens of https://sts.example.no are asked about" in told
+    assert "a proxy is believed" in told
+    stored = POLICY.replace(
+        'max_lifetime = "95m"\n',
+        """max_lifetime = "95m"
+[issuer.events]
+push = true
+""",
+    )
+    file.write_text(stored + '\n[store]\nurl = "memory://"\n')
+    told = run("check", "--config", file).stdout
+    assert "revocation holds within 5s\nevents of https://sts.example.no\n" in told

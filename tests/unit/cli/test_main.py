@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from portvakt import __version__, cli
 from portvakt.cli import app, main
+from portvakt.testing import FakeIssuer
 
 
 def test_the_version_is_said() -> None:
@@ -40,7 +41,7 @@ def test_a_fault_of_its_own_is_no_verdict_and_shows_no_token(
         raise RuntimeError("eyJ-the-token")
 
     monkeypatch.setattr("portvakt.cli.check.explain", fail)
-    monkeypatch.setattr("portvakt.cli.check.Guard.from_file", lambda *_, **__: None)
+    monkeypatch.setattr("portvakt.cli.check.assemble_file", lambda *_, **__: FakeIssuer().guard())
     monkeypatch.setattr(sys, "argv", ["portvakt", "check", "eyJ-the-token"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -17,6 +17,9 @@ PIN = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 FILE = 'jwks_file = "keys.json"'
 NAME = '"https://sts.example.no"'
 
+#: Something else that the issuer is asked.
+ASKED = 'introspection = { client_id = "api", key = { file = "api.jwk" } }'
+
 
 def stated(*lines: str, name: str = NAME, network: str = "") -> str:
     """A policy whose issuer has these lines for its keys; the first of them is line 6."""
@@ -57,6 +60,14 @@ def test_keys_may_be_published_in_many_ways(compiled: Compile, lines: list[str],
     policy = compiled(stated(*lines, name=name))
     assert list(policy.published) == [policy.issuers[0].issuer] == [name[1:-1]]
     assert policy.keys == {}
+
+
+@pytest.mark.parametrize("setting", ["private", "unsafe_loopback"])
+def test_how_far_one_may_dial_is_also_for_what_else_is_asked(
+    compiled: Compile, setting: str
+) -> None:
+    policy = compiled(stated(FILE, f"{setting} = true", ASKED))
+    assert list(policy.keys) == [NAME[1:-1]]
 
 
 def test_what_is_published_and_what_is_stated_are_kept_apart(compiled: Compile) -> None:
@@ -105,6 +116,7 @@ MISTAKES: list[Mistake] = [
     ([FILE, 'jwks_hosts = ["a.test"]'], NAME, "issuer[0].jwks_hosts", 7, "jwks_file states them"),
     ([FILE, f'pin = ["{PIN}"]'], NAME, "issuer[0].pin", 7, "is for keys that are fetched"),
     ([FILE, "private = true"], NAME, "issuer[0].private", 7, "is for keys that are fetched"),
+    ([FILE, f'pin = ["{PIN}"]', ASKED], NAME, "issuer[0].pin", 7, "is for keys that are fetched"),
     ([FILE, "unsafe_loopback = true"], NAME, "issuer[0].unsafe_loopback", 7, "that are fetched"),
     ([FILE, 'keys_max_age = "1h"'], NAME, "issuer[0].keys_max_age", 7, "that are fetched"),
     # Hosts.

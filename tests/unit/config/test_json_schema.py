@@ -11,7 +11,13 @@ from portvakt.config.route_schema import RouteTable, RuleTable
 from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
 from portvakt.jose.algorithms import ALGORITHMS
 
-FORMS: dict[str, Any] = {"string": str, "array": list, "object": dict, "boolean": bool}
+FORMS: dict[str, Any] = {
+    "string": str,
+    "integer": int,
+    "array": list,
+    "object": dict,
+    "boolean": bool,
+}
 
 
 def flaws(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str = "") -> list[str]:

@@ -26,7 +26,7 @@ def guard_of(*tables: dict[str, Any], **network: Any) -> Guard:
 
 
 def made(table: dict[str, Any]) -> Register:
-    registers = guard_of(table).registers
+    registers = guard_of(table).parts.registers
     assert registers is not None
     found: Register = registers._registers[table["name"]]
     return found
@@ -43,7 +43,7 @@ def test_each_kind_is_made() -> None:
 
 
 def test_a_guard_without_registers_has_none() -> None:
-    assert ISSUER.guard().registers is None
+    assert ISSUER.guard().parts.registers is None
     assert ISSUER.guard().health().registers == ()
 
 

@@ -72,7 +72,7 @@ def test_what_the_api_demands_every_route_demands() -> None:
     assert found.security_level == 4
     assert found.identities == ("pid", "hpr_number")
     assert found.max_lifetime == 24 * 3600
-    assert demand({"sensitivity": "high"}, api).bound is True
+    assert demand({"sensitivity": "high", "sender_constraint": "mtls"}, api).bound is True
 
 
 @pytest.mark.parametrize(
@@ -171,5 +171,6 @@ def test_rules_of_every_kind_are_compiled() -> None:
 
 
 def test_machines_ignore_the_level_by_name_whatever_the_sensitivity() -> None:
-    found = demand({"ignore": EVERYTHING, "sensitivity": "high"})
+    high = {"sensitivity": "high", "sender_constraint": "mtls"}
+    found = demand({"ignore": EVERYTHING, **high})
     assert (found.security_level, found.bound) == (0, True)

@@ -9,12 +9,15 @@ import pytest
 from portvakt.clock import Clock
 from portvakt.errors import ConfigurationError, Unavailable
 from portvakt.explain import LANGUAGES, Explanation, StepExplanation, explain
-from portvakt.explain.found import take_apart
+from portvakt.explain.content import take_apart
 from portvakt.explain.texts import load
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.guard.guard import Guard
+from portvakt.guard.parts import Parts
+from portvakt.jose.decryption_key import DecryptionKey
 from portvakt.jose.encoding import encode_base64url
 from portvakt.jose.header import Header
+from portvakt.jose.jwe import Decryption, encrypt
 from portvakt.jose.jwk_set import JwkSet
 from portvakt.jose.signer import Signer, sign_compact
 from portvakt.net.keys import KeySource
@@ -265,7 +268,7 @@ def test_without_the_issuers_keys_nobody_can_tell() -> None:
     guard.home.leave()
     text = load("en").code[Code.KEYS_UNAVAILABLE]
     assert (explanation.verdict, explanation.status) == ("cannot tell", 503)
-    assert outcomes(explanation) == ["passed"] * 8 + ["not reached"] * (len(Step) - 8)
+    assert outcomes(explanation) == ["passed"] * 10 + ["not reached"] * (len(Step) - 10)
     assert at_step(explanation, Step.KEY).why == text.what
     assert "Key" in at_step(explanation, Step.SIGNATURE).why
     assert at_step(explanation, Step.AUDIENCE).unverified
@@ -318,6 +321,23 @@ def test_an_encrypted_token_is_told_by_its_header() -> None:
     assert explanation.code is Code.TOKEN_ENCRYPTED
     assert at_step(explanation, Step.HEADER).found == "alg, enc"
     assert at_step(explanation, Step.PAYLOAD).found == load("en").words.unreadable
+
+
+def test_what_an_encrypted_token_holds_is_told_where_that_is_no_signed_token() -> None:
+    key = DecryptionKey.generate("ECDH-ES", "enc")
+    guard = Guard(
+        issuers=[ISSUER.trusted],
+        keys=GUARD.keys,
+        parts=Parts(decryption=Decryption([key])),
+        clock=ISSUER.clock,
+    )
+    explanation = explain(guard, encrypt("reference", key.public_jwk()))
+    assert explanation.code is Code.TOKEN_PARTS
+    assert (at_step(explanation, Step.FORM).found or "").endswith("inside: 9 characters, parts: 1")
+    assert at_step(explanation, Step.FORM).outcome == "failed"
+    assert at_step(explanation, Step.DECRYPTION).outcome == "passed"
+    honest = explain(guard, encrypt(ISSUER.token(), key.public_jwk()))
+    assert (honest.verdict, at_step(honest, Step.FORM).outcome) == ("admitted", "passed")
 
 
 def test_a_bound_token_is_told_by_the_names_of_what_it_is_bound_to() -> None:

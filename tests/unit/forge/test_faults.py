@@ -99,9 +99,16 @@ def test_every_fault_has_a_name_an_attack_and_a_title_of_its_own() -> None:
 def test_every_reason_that_a_token_can_give_is_given_by_a_near_miss() -> None:
     given = {fault.code for fault in FAULTS}
     # Steps before FORM are about the request; the rest is about routes, outages, and a payload that
-    # names two issuers, which no JSON writer makes.
+    # names two issuers, which no JSON writer makes. What must come with a token has near misses of
+    # its own (proof_faults), and what it once was is not in it.
+    beside = {Step.INTROSPECTION, Step.DECRYPTION, Step.REVOCATION}
     of_the_token = {
-        code for code in Code if Step.FORM <= code.step <= Step.CONFIRMATION and code.status == 401
+        code
+        for code in Code
+        if Step.FORM <= code.step <= Step.CONFIRMATION
+        and code.step not in beside
+        and code.status == 401
+        and not code.name.startswith(("PROOF_", "CERTIFICATE_"))
     } - {Code.BINDING_REQUIRED}
     assert of_the_token - given == {Code.ISSUER_CHANGED}
 

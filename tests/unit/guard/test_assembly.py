@@ -196,7 +196,7 @@ def test_each_issuer_is_asked_where_its_policy_says() -> None:
     assert all(one.file is None for one in found.values())
     where = found["https://found.test/a"].where
     assert isinstance(where, Discovery)
-    assert where._hosts == {"b.test"}
+    assert where._hosts["jwks_uri"] == (frozenset({"b.test"}), "jwks_hosts")
 
 
 def test_how_far_one_may_dial_is_each_issuers_own() -> None:

@@ -14,10 +14,14 @@ from portvakt import (
     FixedKeys,
     Guard,
     JwkSet,
+    Refused,
     Requirement,
     Route,
     Routes,
+    Unavailable,
 )
+from portvakt.guard.parts import Parts
+from portvakt.guard.standing import Standing
 from portvakt.registers.base import (
     Answer,
     Question,
@@ -31,6 +35,8 @@ from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from portvakt.policy.token import AccessToken
 
 ISSUER = FakeIssuer(profile="helseid-test", alg="ES256")
 EVERYTHING = ["security_level", "pid", "hpr_number", "organisation"]
@@ -149,7 +155,7 @@ def test_a_token_with_nothing_to_confirm_is_refused_and_not_passed_over(
 def test_what_the_endpoint_demands_is_asked_as_well() -> None:
     book = Book("book", [Subject.PID], NO)
     guard = guard_with(Book("yes", [Subject.PID], YES))
-    assert guard.registers is not None
+    assert guard.parts.registers is not None
     two = Guard.from_config(
         ISSUER.config(api={"audience": "test-api", "ignore": EVERYTHING}),
         clock=ISSUER.clock,
@@ -160,8 +166,11 @@ def test_what_the_endpoint_demands_is_asked_as_well() -> None:
     demand = Requirement.of(registers=["book"])
     assert code_of(two.check_blocking(request, demand)) is Code.REGISTER_DENIED
     assert code_of(asyncio.run(two.check(request, demand))) is Code.REGISTER_DENIED
-    with pytest.raises(ConfigurationError, match="check"):
+    with pytest.raises(ConfigurationError, match="demand"):
         two.require(request, two.check_blocking(request), demand)
+    # Asked for afterwards, as a framework's dependency does.
+    decided = two.check_blocking(request)
+    assert code_of(asyncio.run(two.demand(request, decided, demand))) is Code.REGISTER_DENIED
 
 
 def test_registers_that_nobody_has_are_not_passed_over() -> None:
@@ -178,9 +187,10 @@ def test_registers_that_nobody_has_are_not_passed_over() -> None:
         guard.check_blocking(request, demand)
     with pytest.raises(ConfigurationError, match="registers"):
         asyncio.run(guard.check(request, demand))
+    others = Parts(registers=Registers([Book("other", [], YES)]))
     with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
-        Guard(**parts, routes=Routes([rule]), registers=Registers([Book("other", [], YES)]))
-    other = Guard(**parts, registers=Registers([Book("other", [], YES)]))
+        Guard(**parts, routes=Routes([rule]), parts=others)
+    other = Guard(**parts, parts=others)
     with pytest.raises(ConfigurationError, match="no register 'book'; there are: other"):
         other.check_blocking(request, demand)
 
@@ -208,3 +218,45 @@ def test_registers_are_opened_and_closed_with_the_guard() -> None:
 
     asyncio.run(live())
     assert book.opened == 0
+
+
+class News(Standing):
+    """What is known of revoked tokens: whatever a test says."""
+
+    error: Refused | Unavailable | None = None
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def check(self, token: AccessToken, now: float, *, admit_stale: bool = False) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.attack("CACHE-07")
+@pytest.mark.parametrize(
+    "error", [Refused(Code.TOKEN_REVOKED), Unavailable(Code.REVOCATION_UNAVAILABLE), None]
+)
+def test_what_is_revoked_while_a_register_is_asked_counts(
+    error: Refused | Unavailable | None,
+) -> None:
+    news = News()
+
+    class Slow(Book):
+        async def fetch(self, question: Question) -> Answer:
+            news.error = error
+            return await super().fetch(question)
+
+    slow = Slow("slow", [Subject.PID], YES)
+    made = guard_with(slow)
+    guard = Guard(
+        issuers=made.issuers.values(),
+        keys=made.keys,
+        routes=made.routes,
+        parts=made.parts._replace(standing=news),
+        clock=ISSUER.clock,
+    )
+    decision = judge(guard)
+    assert len(slow.asked) == 1
+    assert code_of(decision) is (None if error is None else error.refusal.code)
+    guard.home.leave()

@@ -150,7 +150,7 @@ def test_a_library_that_verifies_nothing_is_found(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_guard_that_confirms_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portvakt.guard.steps.confirm", lambda _token, bound: None)
+    monkeypatch.setattr("portvakt.guard.guard.refuse_unproven", lambda _token, bound: None)
     assert [one for one in problems(make()) if "(cnf, CLM-30)" in one]
 
 

@@ -7,9 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.pretty import pretty_repr
 
+from encrypting import token
 from portvakt.errors import ConfigurationError
 from portvakt.jose.decryption_key import DecryptionKey
 from portvakt.jose.encryption import KEY_MANAGEMENT
+from portvakt.jose.jwe import Decryption
 from portvakt.jose.jwk import thumbprint
 from portvakt.jose.signer import Signer, private_jwk_of
 
@@ -24,12 +26,14 @@ def test_generated_key_is_imported_as_it_was_written(alg: str) -> None:
     assert (again.alg, again.kid) == (alg, "one")
     assert key.public_jwk() == {**key.public_jwk(), "kid": "one", "alg": alg, "use": "enc"}
     assert not set(SECRET_MEMBERS) & key.public_jwk().keys()
+    assert Decryption([again]).decrypt(token(key, "a.b.c")) == "a.b.c"
 
 
 @pytest.mark.parametrize("crv", ["P-256", "P-384", "P-521"])
 def test_each_curve_will_do(crv: str) -> None:
     key = DecryptionKey.generate("ECDH-ES", crv=crv)
     assert key.crv == crv
+    assert Decryption([key]).decrypt(token(key, "a.b.c")) == "a.b.c"
 
 
 def test_key_without_a_name_is_called_by_its_thumbprint() -> None:
@@ -105,11 +109,19 @@ def test_key_for_signatures_is_no_key_for_decryption() -> None:
 
 def test_nothing_shows_a_key() -> None:
     keys = [DecryptionKey.generate(alg, alg, bits=2048) for alg in KEY_MANAGEMENT]
-    seen = "".join(form(it) for it in keys for form in (repr, str, pretty_repr))
+    decryption = Decryption(keys)
+    held = [*keys, decryption, decryption._openers]
+    seen = "".join(form(it) for it in held for form in (repr, str, pretty_repr))
     for key in keys:
         private = key.private_jwk()
         assert not [name for name in SECRET_MEMBERS if name in private and private[name] in seen]
     assert "DecryptionKey(ECDH-ES, kid='ECDH-ES')" in seen
+    assert "Decryption(4 keys)" in seen
+
+
+def test_decryption_needs_a_key() -> None:
+    with pytest.raises(ConfigurationError, match="there is no key that decrypts"):
+        Decryption([])
 
 
 def test_private_key_in_json_is_read() -> None:

@@ -64,6 +64,16 @@ def test_a_source_of_ones_own_needs_two_methods() -> None:
         issuer="https://one.test", source="Source", keys=2
     )
     assert Source(None).health(ONE.trusted).keys is None
+    assert source.age(ONE.trusted) is None
+
+
+def test_the_age_of_keys_is_that_of_their_source() -> None:
+    class Old(Source):
+        def health(self, issuer: TrustedIssuer) -> KeysHealth:
+            return KeysHealth(issuer=issuer.issuer, source="Old", keys=1, age=17.0)
+
+    sources = KeySources({"https://one.test": Old(), "https://other.test": Source()})
+    assert (sources.age(ONE.trusted), sources.age(OTHER.trusted)) == (17.0, None)
 
 
 def test_each_issuer_has_a_source_of_its_own() -> None:

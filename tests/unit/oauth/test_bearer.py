@@ -7,7 +7,24 @@ from portvakt.oauth.bearer import read_credential, refuse_method_override
 
 
 def read(*headers: tuple[str, str], url: str = "/") -> str:
-    return read_credential(HttpRequest(method="GET", url=url, headers=headers))
+    token, proven = read_credential(HttpRequest(method="GET", url=url, headers=headers))
+    assert proven is False
+    return token
+
+
+@pytest.mark.parametrize("value", ["DPoP abc", "dpop abc", "DPOP abc", "DPoP   abc"])
+def test_a_route_takes_one_scheme(value: str) -> None:
+    proven = HttpRequest(method="GET", url="/", headers=(("Authorization", value),))
+    bearer = HttpRequest(method="GET", url="/", headers=(("Authorization", "Bearer abc"),))
+    assert read_credential(proven, dpop=True) == ("abc", True)
+    assert read_credential(bearer, dpop=False) == ("abc", False)
+    for request, dpop in ((proven, False), (bearer, True)):
+        with pytest.raises(Refused) as refused:
+            read_credential(request, dpop=dpop)
+        assert refused.value.refusal.code is Code.SCHEME_REFUSED
+    # A request that is judged again, by what its endpoint takes.
+    assert read_credential(proven, dpop=None) == ("abc", True)
+    assert read_credential(bearer, dpop=None) == ("abc", False)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +54,11 @@ def test_the_scheme_and_the_name_do_not_depend_on_case(name: str, value: str) ->
         ("BearerX abc", Code.SCHEME_UNSUPPORTED),
         ("Basic dXNlcjpwYXNz", Code.SCHEME_UNSUPPORTED),
         ("Digest a=b, c=d", Code.SCHEME_UNSUPPORTED),
-        ("DPoP abc", Code.SCHEME_UNSUPPORTED),
+        ("DPoP abc", Code.SCHEME_REFUSED),
+        ("DPoP", Code.CREDENTIAL_MALFORMED),
+        ("DPoP a b", Code.CREDENTIAL_MALFORMED),
+        ("DPoP a,b", Code.CREDENTIAL_MALFORMED),
+        ("DPoPX abc", Code.SCHEME_UNSUPPORTED),
         ("abc", Code.CREDENTIAL_MALFORMED),
         ("\u00e5 abc", Code.CREDENTIAL_MALFORMED),
         ("Bearer " + "a" * 20_000, Code.TOKEN_TOO_LONG),

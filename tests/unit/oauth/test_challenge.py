@@ -37,10 +37,32 @@ def test_the_statuses_are_those_of_rfc_6750() -> None:
         "invalid_token": 401,
         "insufficient_scope": 403,
         "insufficient_user_authentication": 401,  # RFC 9470
+        "invalid_dpop_proof": 401,  # RFC 9449 section 7.1
+        "use_dpop_nonce": 401,  # RFC 9449 section 9
     }
     for code in Code:
         if code.error is not None:
             assert code.status == expected[code.error], code
+
+
+def test_a_route_that_takes_proofs_says_so_and_with_what() -> None:
+    challenges = Challenges("nhn:journal", ["PS256", "ES256"])
+    answer = challenges.answer(Code.CREDENTIAL_MISSING, dpop=True)
+    expected = 'DPoP realm="nhn:journal", algs="ES256 PS256"'
+    assert dict(answer.headers)["WWW-Authenticate"] == expected
+    bearer = challenges.answer(Code.CREDENTIAL_MISSING)
+    assert dict(bearer.headers)["WWW-Authenticate"] == 'Bearer realm="nhn:journal"'
+    scoped = challenges.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a"), dpop=True)
+    assert dict(scoped.headers)["WWW-Authenticate"].startswith("DPoP ")
+    assert challenges.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a"), dpop=True) is scoped
+    assert challenges.answer(Code.SCOPE_INSUFFICIENT, Hints(scope="a")) is not scoped
+
+
+def test_a_nonce_that_is_demanded_is_handed_out() -> None:
+    answer = Challenges("x", ["ES256"]).answer(Code.PROOF_NONCE, dpop=True, nonce="new-one")
+    headers = dict(answer.headers)
+    assert headers["DPoP-Nonce"] == "new-one"
+    assert 'error="use_dpop_nonce"' in headers["WWW-Authenticate"]
 
 
 def test_without_credentials_nothing_is_explained() -> None:

@@ -67,7 +67,12 @@ def test_nothing_is_read_but_where_the_keys_are() -> None:
         "jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]},
     }
     assert read(document) == Metadata(ISSUER, KEYS)
-    assert [field.name for field in msgspec.structs.fields(Metadata)] == ["issuer", "jwks_uri"]
+    assert [field.name for field in msgspec.structs.fields(Metadata)] == [
+        "issuer",
+        "jwks_uri",
+        "introspection_endpoint",
+        "introspection_signing_algs",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any, Final, NamedTuple
 
 from portvakt import AccessToken, Code, HttpRequest, Refused, Requirement
-from portvakt.policy.requirement import authorize
+from portvakt.policy.authorization import authorize
 from portvakt.testing import FakeIssuer
 
 ISSUER = FakeIssuer(profile="helseid-test", alg="ES256")

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from portvakt import AccessToken, Code, ConfigurationError, HttpRequest, Refused, Requirement
-from portvakt.policy.requirement import Demands, authorize
+from portvakt.policy.authorization import authorize
+from portvakt.policy.requirement import Demands
 from portvakt.policy.rules import Equals
+from portvakt.policy.sender_constraint import SenderConstraint
 from portvakt.policy.sensitivity import Sensitivity
 from portvakt.testing import FakeIssuer
 
@@ -301,7 +303,12 @@ def test_a_requirement_that_is_not_compiled_cannot_pass_over_a_demand(
 def test_a_requirement_whose_parts_agree_exists() -> None:
     plain = Requirement(scopes=frozenset({"a"}), challenge="a", security_level=3)
     assert plain == Requirement.of(["a"], security_level=3)
-    limits: dict[str, Any] = {"max_lifetime": 3600.0, "bound": True}
+    limits: dict[str, Any] = {
+        "max_lifetime": 3600.0,
+        "bound": True,
+        "asked_anew": True,
+        "keys_max_age": 3600.0,
+    }
     high = Requirement(scopes=frozenset(), challenge="", sensitivity=Sensitivity.HIGH, **limits)
     assert high == Requirement.of(sensitivity="high")
     assert high == Requirement.of(sensitivity=Sensitivity.HIGH)
@@ -336,3 +343,22 @@ def test_a_clock_that_is_no_time_makes_no_one_fresh(now: float) -> None:
     requirement = Requirement.of(max_authentication_age=60)
     with pytest.raises(Refused):
         authorize(token_of(auth_time=NOW), requirement, REQUEST, {}, now)
+
+
+@pytest.mark.parametrize("value", ["either", "DPoP", "", "bearer", 1, True, ["dpop"], {}])
+def test_a_sender_constraint_is_one_of_three_words(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be one of none, dpop, mtls"):
+        Requirement.of(sender_constraint=value)
+    for word in ("none", "dpop", "mtls"):
+        constraint = Requirement.of(sender_constraint=word).sender_constraint
+        assert constraint is SenderConstraint(word)
+        assert Requirement.of(sender_constraint=constraint).sender_constraint is constraint
+
+
+def test_a_word_is_no_sender_constraint_of_a_compiled_requirement() -> None:
+    # It would equal none of the constraints, and so be taken for none.
+    for wrong in ("dpop", "mtls", 1):
+        with pytest.raises(ConfigurationError, match=r"Requirement\.of"):
+            Requirement(scopes=frozenset(), challenge="", sender_constraint=wrong)  # type: ignore[arg-type]
+    dpop = Requirement(scopes=frozenset(), challenge="", sender_constraint=SenderConstraint.DPOP)
+    assert dpop == Requirement.of(sender_constraint="dpop")

@@ -7,46 +7,18 @@ token, a request or a key is ever part of that sentence: whatever precedes the s
 sentence, so that the answer does not tell a forger how far he came.
 """
 
-from enum import Enum, IntEnum
+from enum import Enum
 
-from msgspec import Struct
+from portvakt.refusal.step import Step
 
-__all__ = ["Code", "Refusal", "Step"]
-
-
-class Step(IntEnum):
-    """The checks of one request, in the order in which they are made.
-
-    The order is part of the contract: a refusal at a step means that every earlier step passed and
-    that no later one was reached.
-    """
-
-    REQUEST = 1
-    ROUTE = 2
-    CREDENTIAL = 3
-    FORM = 4
-    HEADER = 5
-    ISSUER = 6
-    TYPE = 7
-    ALGORITHM = 8
-    KEY = 9
-    SIGNATURE = 10
-    PAYLOAD = 11
-    AUDIENCE = 12
-    EXPIRY = 13
-    NOT_BEFORE = 14
-    ISSUED_AT = 15
-    LIFETIME = 16
-    IDENTIFIERS = 17
-    SCOPE = 18
-    IDENTITY = 19
-    CONFIRMATION = 20
-    AUTHORIZATION = 21
-    REGISTER = 22
+__all__ = ["Code"]
 
 
 _UNTRUSTED = "The access token is malformed, or was not issued and signed for this API."
 _CLAIM = "A claim of the access token is missing or malformed."
+_PROOF = "The DPoP proof is missing, malformed, or not for this request and this access token."
+_HANDS = "The access token is bound to a key, and the request does not prove possession of it."
+_UNDECIDED = "The access token cannot be checked at the moment."
 
 
 class Code(Enum):
@@ -55,10 +27,9 @@ class Code(Enum):
     Attributes:
         step: the check that failed.
         status: the HTTP status of the answer: 400, 401, 403 or 503.
-        error: the OAuth error code for the challenge, or None where RFC 6750 section 3.1 wants
-        none. sentence: the one sentence the caller is told. Plain ASCII without quotes or
-        backslashes,
-            as RFC 6750 section 3 demands of ``error_description``.
+        error: the OAuth error code for the challenge; None where RFC 6750 section 3.1 wants none.
+        sentence: the one sentence the caller is told. Plain ASCII without quotes or backslashes, as
+            RFC 6750 section 3 demands of ``error_description``.
     """
 
     step: Step
@@ -83,7 +54,7 @@ class Code(Enum):
         Step.REQUEST,
         400,
         "invalid_request",
-        "The request target is malformed.",
+        "The request is malformed.",
     )
     TOKEN_IN_URL = (
         "token_in_url",
@@ -138,12 +109,39 @@ class Code(Enum):
         None,
         "The Authorization scheme is not accepted here.",
     )
+    SCHEME_REFUSED = (
+        "scheme_refused",
+        Step.CREDENTIAL,
+        401,
+        "invalid_token",
+        "This request takes access tokens with another Authorization scheme.",
+    )
 
     # The compact serialization (RFC 7515 section 7.1).
     TOKEN_TOO_LONG = ("token_too_long", Step.FORM, 401, "invalid_token", _UNTRUSTED)
     TOKEN_ENCRYPTED = ("token_encrypted", Step.FORM, 401, "invalid_token", _UNTRUSTED)
     TOKEN_PARTS = ("token_parts", Step.FORM, 401, "invalid_token", _UNTRUSTED)
     TOKEN_ENCODING = ("token_encoding", Step.FORM, 401, "invalid_token", _UNTRUSTED)
+
+    # A reference token, whose issuer is asked (RFC 7662).
+    TOKEN_INACTIVE = (
+        "token_inactive",
+        Step.INTROSPECTION,
+        401,
+        "invalid_token",
+        "The access token is not active: it has expired, was revoked, or is none.",
+    )
+    INTROSPECTION_UNAVAILABLE = (
+        "introspection_unavailable",
+        Step.INTROSPECTION,
+        503,
+        None,
+        _UNDECIDED,
+    )
+
+    # An encrypted token (RFC 7516). Why it cannot be decrypted, nobody is told (section 11.5).
+    ENCRYPTION_REFUSED = ("encryption_refused", Step.DECRYPTION, 401, "invalid_token", _UNTRUSTED)
+    DECRYPTION_FAILED = ("decryption_failed", Step.DECRYPTION, 401, "invalid_token", _UNTRUSTED)
 
     # The protected header (RFC 7515 section 4).
     HEADER_TOO_LONG = ("header_too_long", Step.HEADER, 401, "invalid_token", _UNTRUSTED)
@@ -247,20 +245,69 @@ class Code(Enum):
         "The access token identifies a person by a kind of number that is not accepted here.",
     )
 
-    # Whose hands, and for what.
-    CONFIRMATION_UNMET = (
-        "confirmation_unmet",
-        Step.CONFIRMATION,
+    # Still good.
+    TOKEN_REVOKED = (
+        "token_revoked",
+        Step.REVOCATION,
         401,
         "invalid_token",
-        "The access token is bound to a key, and the request does not prove possession of it.",
+        "The access token has been revoked.",
     )
+    REVOCATION_UNAVAILABLE = ("revocation_unavailable", Step.REVOCATION, 503, None, _UNDECIDED)
+
+    # Whose hands, and for what.
+    CONFIRMATION_UNMET = ("confirmation_unmet", Step.CONFIRMATION, 401, "invalid_token", _HANDS)
     BINDING_REQUIRED = (
         "binding_required",
         Step.CONFIRMATION,
         401,
         "invalid_token",
         "This request needs an access token that is bound to a key of its holder.",
+    )
+    # The proof of possession (RFC 9449 sections 4.3 and 7.1), check by check.
+    PROOF_MISSING = ("proof_missing", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_REPEATED = ("proof_repeated", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_MALFORMED = ("proof_malformed", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_TYPE = ("proof_type", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_ALGORITHM = ("proof_algorithm", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_KEY = ("proof_key", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_SIGNATURE = ("proof_signature", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_METHOD = ("proof_method", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_TARGET = ("proof_target", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_NONCE = (
+        "proof_nonce",
+        Step.CONFIRMATION,
+        401,
+        "use_dpop_nonce",
+        "The DPoP proof must carry the nonce that this answer states.",
+    )
+    PROOF_TIME = (
+        "proof_time",
+        Step.CONFIRMATION,
+        401,
+        "invalid_dpop_proof",
+        "The DPoP proof is too old, or from the future.",
+    )
+    PROOF_TOKEN = ("proof_token", Step.CONFIRMATION, 401, "invalid_dpop_proof", _PROOF)
+    PROOF_BINDING = ("proof_binding", Step.CONFIRMATION, 401, "invalid_token", _HANDS)
+    # The client's certificate (RFC 8705 section 3).
+    CERTIFICATE_MISSING = ("certificate_missing", Step.CONFIRMATION, 401, "invalid_token", _HANDS)
+    CERTIFICATE_WRONG = ("certificate_wrong", Step.CONFIRMATION, 401, "invalid_token", _HANDS)
+    PROOF_REPLAYED = (
+        "proof_replayed",
+        Step.REPLAY,
+        401,
+        "invalid_dpop_proof",
+        "The DPoP proof was used before.",
+    )
+    REPLAY_UNAVAILABLE = ("replay_unavailable", Step.REPLAY, 503, None, _UNDECIDED)
+
+    ENCRYPTION_REQUIRED = (
+        "encryption_required",
+        Step.AUTHORIZATION,
+        401,
+        "invalid_token",
+        "This request needs an access token that is encrypted.",
     )
     SCOPE_INSUFFICIENT = (
         "scope_insufficient",
@@ -329,13 +376,7 @@ class Code(Enum):
     )
 
     # Not the caller's fault: nothing was decided about the token.
-    KEYS_UNAVAILABLE = (
-        "keys_unavailable",
-        Step.KEY,
-        503,
-        None,
-        "The access token cannot be checked at the moment.",
-    )
+    KEYS_UNAVAILABLE = ("keys_unavailable", Step.KEY, 503, None, _UNDECIDED)
     REGISTER_UNAVAILABLE = (
         "register_unavailable",
         Step.REGISTER,
@@ -350,16 +391,3 @@ class Code(Enum):
         None,
         "The request cannot be checked at the moment.",
     )
-
-
-class Refusal(Struct, frozen=True):
-    """Why one request was refused: plain data.
-
-    Attributes:
-        code: the reason, from the closed list.
-        detail: what exactly was found, for the operator's log and never for the caller. It names
-            claims, parameters and times, and holds no token, no claim value and no key.
-    """
-
-    code: Code
-    detail: str | None = None

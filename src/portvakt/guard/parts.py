@@ -1,0 +1,56 @@
+"""What only some guards have: each is None where the policy has no use for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from portvakt.guard.possession import Possession
+    from portvakt.guard.standing import Standing
+    from portvakt.http.forwarded import Proxies
+    from portvakt.jose.jwe import Decryption
+    from portvakt.net.introspection import Introspection
+    from portvakt.registers.verify import Registers
+    from portvakt.stores.base import Store
+
+__all__ = ["NO_PARTS", "Parts"]
+
+
+class Parts(NamedTuple):
+    """The parts of a guard that a policy asks for.
+
+    Attributes:
+        proxies: who may speak for a client, and in which headers.
+        introspection: who is asked about reference tokens.
+        decryption: the keys that tokens may be encrypted to.
+        possession: checks proofs, and remembers which were used.
+        standing: knows what was revoked.
+        registers: know whom a token speaks of.
+        store: what proofs and revocations are remembered in.
+    """
+
+    proxies: Proxies | None = None
+    introspection: Introspection | None = None
+    decryption: Decryption | None = None
+    possession: Possession | None = None
+    standing: Standing | None = None
+    registers: Registers | None = None
+    store: Store | None = None
+
+    def open(self) -> None:
+        """Start what goes on in the background; runs at home, and waits for nothing."""
+        for part in (self.introspection, self.standing, self.registers):
+            if part is not None:
+                part.open()
+
+    async def close(self) -> None:
+        """End it, and give back what is open; runs at home."""
+        for part in (self.introspection, self.standing, self.registers):
+            if part is not None:
+                part.close()
+        if self.store is not None:
+            await self.store.close()
+
+
+#: Of a guard that judges signed bearer tokens alone.
+NO_PARTS: Final = Parts()
