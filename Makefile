@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test attacks check format bench flood soak mutate clean
+.PHONY: help demo test attacks check format bench flood replay-flood soak stores mutate clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -47,12 +47,19 @@ format: $(INSTALLED) ## Write every file as the formatter wants it.
 bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of one run.
 	$(BIN)/python bench/run.py $(ARGS)
 	$(BIN)/python bench/journal.py
+	$(BIN)/python bench/bound.py
 
 flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.
 	$(BIN)/python bench/flood.py $(ARGS)
 
+replay-flood: $(INSTALLED) ## A hundred thousand proofs against each kind of store.
+	$(BIN)/python bench/replay_flood.py $(ARGS)
+
 soak: $(INSTALLED) ## Ten minutes of load and changing keys: nothing grows.
 	$(BIN)/python bench/soak.py $(ARGS)
+
+stores: $(INSTALLED) ## Two guards on each store: 10 000 rounds, cuts and kills, with figures.
+	PORTVAKT_LONG=1 PORTVAKT_ROUNDS=10000 $(BIN)/pytest --quiet tests/live/test_guards_*.py $(ARGS)
 
 mutate: $(INSTALLED_MUTATE) ## Change the code in every small way, and see a test fail.
 	rm -f .mutation.sqlite

@@ -119,7 +119,9 @@ def turns(case: str) -> dict[str, Contender]:
     return result
 
 
-def measure(named: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
+def measure(
+    named: dict[str, Contender], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Let each take its turn, *rounds* times; return microseconds for one token, by name."""
     gc.collect()
     gc.freeze()
@@ -131,9 +133,9 @@ def measure(named: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
             contender.prepare()
             contender.turn()
             contender.prepare()
-            start = time.perf_counter()
+            start = clock()
             contender.turn()
-            times[name].append((time.perf_counter() - start) / TOKENS * 1e6)
+            times[name].append((clock() - start) / TOKENS * 1e6)
     return times
 
 

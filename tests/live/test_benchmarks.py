@@ -1,4 +1,4 @@
-"""The short forms of ``make flood`` and ``make soak``: what they assert, not what they measure."""
+"""The short forms of what ``make`` measures for minutes: what they assert, not their figures."""
 
 import subprocess
 import sys
@@ -29,3 +29,16 @@ def test_load_and_changing_keys_leave_nothing_behind(repository: Path) -> None:
     # Too short for the caches to fill, so that memory may still rise; nothing else may.
     short = ("--minutes", "0.2", "--rotate", "2", "--slack", "64")
     assert " 0 refused" in run(repository, "bench/soak.py", *short)
+
+
+def test_a_flood_of_proofs_is_bounded_and_burns_nobody_elses(repository: Path) -> None:
+    found = run(repository, "bench/replay_flood.py", "--proofs", "5000")
+    assert "used again: 1250 of the whole flood: {'used': 1250}" in found
+
+
+def test_what_binding_and_revocation_cost_can_be_measured(repository: Path) -> None:
+    # Two turns on a busy machine are no figures; that every check of them is admitted, is asserted.
+    found = run(repository, "bench/bound.py", "--rounds", "2", "--revocations", "2000")
+    assert "a store, 2000 revoked" in found
+    assert "the token seen before" in found
+    assert "reference, asked about before" in found
