@@ -85,7 +85,9 @@ class Server:
         plain = () if "--tls-port" in self.settings else ("--port", str(self.port))
         command = [
             program(), *plain, "--bind", "127.0.0.1", "--dir", str(self.folder),
-            "--daemonize", "no", "--logfile", str(self.folder / "log"), *self.settings,
+            "--daemonize", "no", "--logfile", str(self.folder / "log"),
+            # By default a replica waits five seconds for others that might come.
+            "--repl-diskless-sync-delay", "0", *self.settings,
         ]  # fmt: skip
         self._process = subprocess.Popen(command)
         self._paused = False

@@ -25,7 +25,11 @@ from portvakt.demo.scenes import SCENES
 
 PORTVAKT = Path(sys.executable).with_name("portvakt")
 
-_RUN = "from portvakt.cli import main; main()"
+#: Ctrl-C is ignored by what a shell runs in the background, and by all that it starts.
+_RUN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from portvakt.cli import main; main()"
+)
 
 
 def nothing() -> dict[str, str]:
