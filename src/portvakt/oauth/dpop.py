@@ -239,7 +239,7 @@ class ProofReader:
         ath = get("ath")
         if type(ath) is not str:
             raise Refused(Code.PROOF_TOKEN, "ath is missing, or not a string")
-        # Of two things that the same caller sent, so the time that it takes tells nothing.
+        # In constant time (DPOP-12), though both are what the same caller sent.
         if not ath.isascii() or not compare_digest(ath, token_hash(token)):
             raise Refused(Code.PROOF_TOKEN, "ath is not the hash of the access token")
         return token_id, float(issued_at)
