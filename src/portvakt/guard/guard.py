@@ -27,7 +27,7 @@ from portvakt.oauth.bearer import read_credential, refuse_method_override
 from portvakt.oauth.challenge import Challenges
 from portvakt.policy.decision import Decision
 from portvakt.policy.routes import Routes
-from portvakt.policy.sender_constraint import SenderConstraint, agreed
+from portvakt.policy.sender_constraint import DPOP, EITHER, MTLS, agreed
 from portvakt.refusal import Code, Refusal
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Guard(Lifecycle):
         """
         if requirement.registers and self.parts.registers is None:
             raise ConfigurationError(_NO_REGISTERS)
-        if requirement.sender_constraint is SenderConstraint.DPOP and self._possession is None:
+        if requirement.sender_constraint is DPOP and self._possession is None:
             raise ConfigurationError("proofs are demanded, and the guard has nothing to check them")
 
     async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
@@ -192,9 +192,9 @@ class Guard(Lifecycle):
                 constraint = agreed(constraint, requirement.sender_constraint)
                 bound = bound or requirement.bound
                 stale = stale and requirement.unsafe_on_stale
-            either = constraint is SenderConstraint.EITHER
+            either = constraint is EITHER
             credential, proven = read_credential(
-                request, dpop=None if either else constraint is SenderConstraint.DPOP
+                request, dpop=None if either else constraint is DPOP
             )
             # (4) Seen before, under the same keys and still in its time; or else verified now.
             token = self._validated.get(credential, now)
@@ -209,7 +209,7 @@ class Guard(Lifecycle):
             # (6) In the right hands.
             if proven:
                 proof = self._prove(token, credential, request, now)
-            elif constraint is SenderConstraint.MTLS or (either and token.confirmation):
+            elif constraint is MTLS or (either and token.confirmation):
                 confirm_certificate_of(token, request)
             else:
                 refuse_unproven(token, bound=bound)
