@@ -309,7 +309,7 @@ class Account:
 
         Of a proof whose fate is unknown nobody can say what it was, but once at most it is let in.
         """
-        begin = time.monotonic() - self.WINDOW
+        begin, patience = time.monotonic() - self.WINDOW, time.monotonic() + 2.0
         unknown, self.unknown = self.unknown, []
         for used in unknown:
             answer = await guard.check("/bound", used.token, used.proof)
@@ -319,6 +319,10 @@ class Account:
 
         async def again(used: Used) -> None:
             answer = await guard.check("/bound", used.token, used.proof)
+            # A store that just came back may be late once more: then it is asked again.
+            while answer.verdict == "revocation_unavailable" and time.monotonic() < patience:
+                await asyncio.sleep(0.05)
+                answer = await guard.check("/bound", used.token, used.proof)
             assert answer.verdict in {"proof_replayed", "replay_unavailable"}, answer
             self.replayed += 1
             self.forgotten += answer.verdict == "replay_unavailable"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import stat
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
+from portvakt.errors import ConfigurationError
 from portvakt.stores.base import Entry, StoreError, Use
 from portvakt.stores.opened import open_store
+from portvakt.stores.sql import sqlite
 from portvakt.testing import FrozenClock
 
 if TYPE_CHECKING:
@@ -193,3 +197,23 @@ def test_a_file_that_is_gone_is_not_made_again_by_a_request(tmp_path: Path) -> N
         await store.close()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("times", [2, 1_000_000])
+def test_a_file_that_is_busy_while_others_open_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    tried: list[object] = []
+
+    def busy(connection: Any, record: object) -> None:
+        tried.append(connection)
+        if len(tried) <= times:
+            raise sqlite3.OperationalError("database is locked")
+        set_as_ever(connection, record)
+
+    set_as_ever = sqlite._set
+    monkeypatch.setattr(sqlite, "_set", busy)
+    monkeypatch.setattr(sqlite, "_SWITCHING", 0.1 if times > 2 else 10.0)
+    with pytest.raises(ConfigurationError) if times > 2 else nullcontext():
+        opened(tmp_path / "store.db", FrozenClock())
+    assert len(tried) > 2

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sqlite3
+import time
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from sqlalchemy import URL, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from portvakt.clock import monotonic
 from portvakt.stores.sql.epochs import transaction
 from portvakt.stores.sql.place import PATIENCE, SKEW, Place, Words
 
@@ -36,6 +39,8 @@ _NAME: Final = 32
 _DIGITS: Final = 16
 _WITNESS: Final = re.compile(rf"([0-9a-f]{{{_NAME}}})([0-9]{{{_DIGITS}}})")
 
+#: Seconds within which every process that starts together has opened the file.
+_SWITCHING: Final = 10.0
 _LOCKED: Final = "another process holds the store's file for too long"
 
 
@@ -95,7 +100,7 @@ class SqlitePlace(Place):
             connect_args={"timeout": max(self.timeout, 30.0)},
             hide_parameters=True,
         )
-        event.listen(engine, "connect", _set)
+        event.listen(engine, "connect", _set_patiently)
         return engine
 
     def drop(self, driver: Any) -> None:
@@ -188,3 +193,18 @@ def _set(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _set_patiently(connection: Any, record: object) -> None:
+    # Whoever switches a new file to its log does not wait for another that does the same, whatever
+    # the timeout: SQLite says at once that it is busy. Workers start together: once more.
+    end = monotonic() + _SWITCHING
+    while True:
+        try:
+            _set(connection, record)
+        except sqlite3.OperationalError:
+            if monotonic() >= end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
