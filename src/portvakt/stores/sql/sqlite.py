@@ -202,8 +202,9 @@ def _set_patiently(connection: Any, record: object) -> None:
     while True:
         try:
             _set(connection, record)
-        except sqlite3.OperationalError:
-            if monotonic() >= end:
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not name.startswith("SQLITE_BUSY") or monotonic() >= end:
                 raise
             time.sleep(0.01)
         else:
