@@ -13,7 +13,7 @@ except ModuleNotFoundError:
     sys.stderr.write("The command line needs more packages: pip install 'portvakt[cli]'\n")
     raise SystemExit(2) from None
 
-from portvakt.cli import check, config, demo, keys, profile, registers, revoke, store
+from portvakt.cli import check, config, demo, keys, profile, registers, revoke, serve, store
 from portvakt.cli.discreet import DiscreetGroup
 
 __all__ = ["app", "main"]
@@ -57,6 +57,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(profile.app, name="profile")
 app.add_typer(registers.app, name="registers")
 app.command("revoke")(revoke.revoke)
+app.command("serve")(serve.serve)
 app.add_typer(store.app, name="store")
 app.command("demo")(demo.demo)
 

@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct
 
 from portvakt.config.dpop import check_dpop, check_origins
 from portvakt.config.feeds import check_events, check_status_lists
+from portvakt.config.gateway import GatewaySettings, check_gateway
 from portvakt.config.introspection import check_introspection
 from portvakt.config.keystore import check_encryption, check_keystore
 from portvakt.config.problems import Problems
@@ -29,11 +30,13 @@ class Guarding(Struct, frozen=True):
         proxies: who may speak for a client; None: nobody.
         origins: where clients reach the API.
         max_staleness: the seconds within which a revocation holds; None where nothing is revoked.
+        gateway: how ``portvakt serve`` serves; None where the policy does not say.
     """
 
     proxies: Proxies | None
     origins: tuple[Origin, ...]
     max_staleness: float | None
+    gateway: GatewaySettings | None = None
 
 
 def check_guarding(
@@ -74,7 +77,11 @@ def check_guarding(
     )
     check_encryption(configuration.encryption, problems)
     check_keystore(configuration.keystore, _references(configuration, tables), problems)
-    return Guarding(proxies, origins, stale)
+    gateway = None
+    if configuration.gateway is not UNSET:
+        store = None if configuration.store is UNSET else configuration.store
+        gateway = check_gateway(configuration.gateway, store, problems)
+    return Guarding(proxies, origins, stale, gateway)
 
 
 def check_demanded(
@@ -138,6 +145,15 @@ def _references(
         yield "store.password", configuration.store.password
     if configuration.encryption is not UNSET:
         yield "encryption.keys", configuration.encryption.keys
+    if configuration.gateway is not UNSET:
+        gateway = configuration.gateway
+        for place, one in (
+            ("secret", gateway.secret),
+            ("admin_token", gateway.admin_token),
+            ("identity.key", gateway.identity.key),
+        ):
+            if one is not UNSET:
+                yield f"gateway.{place}", one
     for index, table in tables.items():
         if table.introspection is not UNSET:
             for name in ("key", "secret"):

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from portvakt.config.dpop_schema import DpopTable
 from portvakt.config.feeds_schema import EventsTable, StatusListUris, StatusMaxAge
+from portvakt.config.gateway_schema import GatewayTable
 from portvakt.config.introspection_schema import IntrospectionTable
 from portvakt.config.keystore_schema import EncryptionTable, KeystoreTable
 from portvakt.config.proxy_schema import ProxyTable
@@ -366,4 +367,8 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     proxy: Annotated[
         ProxyTable | UnsetType,
         Meta(description="The proxy in front of this API, that ends its clients' TLS connections."),
+    ] = UNSET
+    gateway: Annotated[
+        GatewayTable | UnsetType,
+        Meta(description="How portvakt serve serves, for a proxy in front of any API."),
     ] = UNSET

@@ -35,7 +35,8 @@ def fitted(
     registers: Registers | None,
     *,
     clock: Clock,
-    rehearsal: bool,
+    store: Store | None = None,
+    rehearsal: bool = False,
 ) -> Parts:
     """Make the parts that a policy asks for.
 
@@ -45,6 +46,7 @@ def fitted(
         keys: the keys of the issuers.
         registers: those that routes may ask.
         clock: what time it is.
+        store: the store, if it is open already.
         rehearsal: whether nothing is changed that others rely on: no proof is used up, no event
             taken from its issuer, nothing pruned, no store made or upgraded.
 
@@ -54,7 +56,8 @@ def fitted(
     secrets = secrets_of(policy)
     # A rehearsal may be at any time, and a store writes down when its memory begins.
     store_clock = SystemClock() if rehearsal else clock
-    store = open_store_of(policy, secrets, clock=store_clock, rehearsal=rehearsal)
+    if store is None:
+        store = open_store_of(policy, secrets, clock=store_clock, rehearsal=rehearsal)
     mirror = _mirror(policy, store, clock, rehearsal=rehearsal)
     return Parts(
         proxies=policy.guarding.proxies,
