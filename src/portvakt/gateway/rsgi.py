@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.gateway.forward_auth import rendered
 from portvakt.gateway.reload import Reloader
+from portvakt.gateway.reports import end_with, this_process, write_report
 from portvakt.http.forwarded import UNIX
 from portvakt.http.response import problem
 
 if TYPE_CHECKING:
-    import asyncio
     from pathlib import Path
 
 __all__ = ["Worker"]
 
 _log: Final = logging.getLogger("portvakt.gateway")
+
+#: Seconds between two reports.
+_INTERVAL: Final = 1.0
 
 _FAILED: Final = rendered(problem(500, "server_error", "The request could not be decided."))
 
@@ -27,23 +32,49 @@ class Worker:
 
     Parameters:
         path: the policy file.
+        reports: the folder in which it tells how it is; None: nobody asks.
 
     Raises:
         ConfigurationError: with everything that is wrong with the policy.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reports: Path | None = None) -> None:
         self.reloader = Reloader(path)
+        self._reports = reports
+        self._parent = os.getppid()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._by_socket = self.reloader.serving.settings.listen.path is not None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready, before the first connection is taken."""
         loop.run_until_complete(self.reloader.open())
         loop.add_signal_handler(signal.SIGHUP, self.reloader.hurry)
+        self._tasks = loop.create_task(self._tell()), loop.create_task(end_with(self._parent))
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what is open, after the last answer."""
+        for task in self._tasks:
+            task.cancel()
         loop.run_until_complete(self.reloader.close())
+        self._report()
+
+    async def _tell(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(_INTERVAL)
+
+    def _report(self) -> None:
+        if self._reports is None:
+            return
+        reloader = self.reloader
+        health = reloader.serving.guard.health()
+        report = this_process(
+            health, reloader.generation, None, ready=health.ready, broken=reloader.broken
+        )
+        try:
+            write_report(self._reports, report)
+        except OSError as error:
+            _log.error("the admin address cannot be told: %s", type(error).__name__)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""

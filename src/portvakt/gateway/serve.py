@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import resource
 import signal
 import socket
 import stat
+import tempfile
+import threading
+import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
@@ -18,15 +24,18 @@ from granian.server.mp import MPServer
 from msgspec import UNSET
 
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.gateway.admin import run_admin
 from portvakt.gateway.rsgi import Worker
 from portvakt.gateway.serving import Serving
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from portvakt.config.gateway_schema import GatewayTable
 
 __all__ = ["serve"]
+
+_log: Final = logging.getLogger("portvakt.gateway")
 
 #: Connections that wait to be taken.
 BACKLOG: Final = 4096
@@ -54,7 +63,7 @@ def serve(path: Path) -> None:
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}
     if listen.path is not None:
         file = (path.parent / listen.path).absolute()
-        _make_room(file)
+        _make_room(file, "gateway.listen")
         where = {"uds": file, "uds_permissions": int(table.socket_mode, 8)}
     server = _Server(
         "portvakt",
@@ -76,20 +85,51 @@ def serve(path: Path) -> None:
         respawn_interval=_PAUSE,
         workers_kill_timeout=max(1, int(table.grace)),
     )
+    with_admin = first.settings.admin is not None
+    if first.settings.admin is not None and first.settings.admin.path is not None:
+        _make_room((path.parent / first.settings.admin.path).absolute(), "gateway.admin")
     del first
-    # The types of Granian know functions alone.
-    loader: Any = partial(Worker, path)
-    server.serve(target_loader=loader, wrap_loader=False)
+    with tempfile.TemporaryDirectory(prefix="portvakt-") as folder:
+        reports = Path(folder)
+        if with_admin:
+            server.accompany(partial(run_admin, path, reports))
+        # The types of Granian know functions alone.
+        loader: Any = partial(Worker, path, reports)
+        server.serve(target_loader=loader, wrap_loader=False)
 
 
 class _Server(MPServer):
-    """Granian's supervisor; a reload is the workers' own business."""
+    """Granian's supervisor, with one more process; a reload is the processes' own business."""
+
+    _companion: multiprocessing.process.BaseProcess | None = None
+    _stopping = False
+
+    def accompany(self, work: Callable[[], None]) -> None:
+        """Have a process beside the workers, started again should it end."""
+        self.on_startup(lambda: threading.Thread(target=self._accompany, args=(work,)).start())
+        self.on_shutdown(self._dismiss)
+
+    def _accompany(self, work: Callable[[], None]) -> None:
+        while not self._stopping:
+            # Not forked: it would inherit the workers' sockets.
+            self._companion = multiprocessing.get_context("spawn").Process(target=work)
+            self._companion.start()
+            self._companion.join()
+            if not self._stopping:
+                _log.error("the process of the admin address ended, it is started again")
+                time.sleep(_PAUSE)
+
+    def _dismiss(self) -> None:
+        self._stopping = True
+        if self._companion is not None:
+            self._companion.terminate()
 
     def signal_handler_reload(self, *_arguments: object) -> None:
-        """Have every worker read the policy again, without stopping any."""
-        for worker in tuple(self.wrks):
-            with suppress(ProcessLookupError):
-                os.kill(worker.inner.pid, signal.SIGHUP)
+        """Have every process read the policy again, without stopping any."""
+        for process in (*(worker.inner for worker in self.wrks), self._companion):
+            if process is not None and process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGHUP)
 
 
 def _tls_of(table: GatewayTable, folder: Path) -> dict[str, Any]:
@@ -113,7 +153,7 @@ def _tls_of(table: GatewayTable, folder: Path) -> dict[str, Any]:
     }
 
 
-def _make_room(file: Path) -> None:
+def _make_room(file: Path, place: str) -> None:
     """Take away a Unix socket that nobody listens to any more.
 
     Raises:
@@ -124,14 +164,14 @@ def _make_room(file: Path) -> None:
     except FileNotFoundError:
         if not file.parent.is_dir():
             raise ConfigurationError(
-                [Problem("gateway.listen", "is in a folder that does not exist")]
+                [Problem(place, "is in a folder that does not exist")]
             ) from None
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigurationError([Problem("gateway.listen", "names a file that is no socket")])
+        raise ConfigurationError([Problem(place, "names a file that is no socket")])
     with socket.socket(socket.AF_UNIX) as probe:
         if probe.connect_ex(str(file)) == 0:
-            raise ConfigurationError([Problem("gateway.listen", "is served already")])
+            raise ConfigurationError([Problem(place, "is served already")])
     file.unlink()
 
 

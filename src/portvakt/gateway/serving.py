@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from portvakt.config.compile import compile_policy
 from portvakt.config.load import read_file
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from portvakt.config.compile import Policy
     from portvakt.config.gateway import GatewaySettings
     from portvakt.config.gateway_schema import GatewayTable
+    from portvakt.config.secrets_schema import SecretTable
     from portvakt.gateway.identity import Teller
     from portvakt.jose.signer import Signer
     from portvakt.keystore.references import Secrets
 
-__all__ = ["MIN_SECRET", "Serving", "settings_of"]
+__all__ = ["MIN_SECRET", "Serving", "secret_of", "settings_of"]
 
 #: Characters of a shared secret, at least: 128 bits, as hexadecimal digits.
 MIN_SECRET: Final = 32
@@ -64,6 +65,8 @@ class Serving:
             self.table, self.settings = settings_of(self.policy)
             secrets = secrets_of(self.policy)
             secret = _secret(self.table.secret, "gateway.secret", secrets)
+            # Not needed here, but what is wrong with it is said before anything listens.
+            _secret(self.table.admin_token, "gateway.admin_token", secrets)
             self.signer = _signer(self.table, secrets)
         except ConfigurationError as error:
             raise draft.problems.placed(error) from None
@@ -110,10 +113,19 @@ def settings_of(policy: Policy) -> tuple[GatewayTable, GatewaySettings]:
     return table, settings
 
 
-def _secret(reference: object, place: str, secrets: Secrets) -> str | None:
+def secret_of(policy: Policy, reference: SecretTable | UnsetType, place: str) -> str | None:
+    """Return a shared secret of the policy; None if it states none.
+
+    Raises:
+        ConfigurationError: if it is not where the policy says, or too short.
+    """
+    return _secret(reference, place, secrets_of(policy))
+
+
+def _secret(reference: SecretTable | UnsetType, place: str, secrets: Secrets) -> str | None:
     if reference is UNSET:
         return None
-    secret = secrets.text(reference, place)  # type: ignore[arg-type]
+    secret = secrets.text(reference, place)
     if len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable():
         raise ConfigurationError(
             [Problem(place, f"must be at least {MIN_SECRET} visible characters of ASCII")]
