@@ -57,7 +57,7 @@ class Challenges:
         ConfigurationError: if the realm or the URL could not be quoted.
     """
 
-    __slots__ = ("_algorithms", "_answers", "_hinted", "_protection")
+    __slots__ = ("_algorithms", "_answers", "_hinted", "_pointer", "_realm")
 
     def __init__(
         self, realm: str, algorithms: Iterable[str] = (), resource_metadata: str | None = None
@@ -65,13 +65,14 @@ class Challenges:
         if not _QUOTED.fullmatch(realm):
             message = "must be 1 to 256 characters of ASCII without quotes and backslashes"
             raise ConfigurationError([Problem("realm", message)])
-        # What every challenge says, whatever its scheme.
-        self._protection = f'realm="{realm}"'
+        self._realm = realm
+        #: How every challenge ends, whatever its scheme.
+        self._pointer = ""
         if resource_metadata is not None:
             if not _QUOTED_URL.fullmatch(resource_metadata):
                 message = "must be the URL of a document, in ASCII without quotes"
                 raise ConfigurationError([Problem("resource_metadata", message)])
-            self._protection += f', resource_metadata="{resource_metadata}"'
+            self._pointer = f', resource_metadata="{resource_metadata}"'
         self._algorithms = " ".join(sorted(algorithms))
         self._answers = {
             dpop: {code: self._answer(code, NO_HINTS, dpop) for code in Code}
@@ -121,7 +122,8 @@ class Challenges:
         if code.error is not None or code.status == 401:
             challenge = self._challenge(code, hints, dpop is True)
             if dpop is None and self._algorithms:
-                challenge = f'{challenge}, DPoP {self._protection}, algs="{self._algorithms}"'
+                proof = f'DPoP realm="{self._realm}", algs="{self._algorithms}"{self._pointer}'
+                challenge = f"{challenge}, {proof}"
             headers = (("WWW-Authenticate", challenge),)
         if nonce is not None:
             headers += (("DPoP-Nonce", nonce),)
@@ -131,7 +133,7 @@ class Challenges:
 
     def _challenge(self, code: Code, hints: Hints, dpop: bool) -> str:  # noqa: FBT001  as above
         # Every value is a word of ours or of the policy, already without quotes and backslashes.
-        parameters = [self._protection]
+        parameters = [f'realm="{self._realm}"']
         if code.error is not None:
             # Without credentials there is nothing to explain (RFC 6750 section 3.1).
             parameters += [f'error="{code.error}"', f'error_description="{code.sentence}"']
@@ -143,4 +145,4 @@ class Challenges:
             parameters.append(f'max_age="{hints.max_age}"')
         if dpop:
             parameters.append(f'algs="{self._algorithms}"')
-        return ("DPoP " if dpop else "Bearer ") + ", ".join(parameters)
+        return ("DPoP " if dpop else "Bearer ") + ", ".join(parameters) + self._pointer

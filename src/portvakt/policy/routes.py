@@ -164,7 +164,8 @@ class Routes:
             Refused: ``route_unknown`` if there are rules, none for this request, and no
                 requirement; or if the path, once decoded, could be one that a rule is for.
         """
-        if not self.rules and not self.answered:
+        # Without rules the path matters to what is answered alone, and to look for that is cheap.
+        if not self.rules and not (self.answered and _WELL_KNOWN in request.url):
             return self._everywhere
         rule = self.find(request)
         if rule is not None:
@@ -175,8 +176,7 @@ class Routes:
 
     def find(self, request: HttpRequest) -> Route | None:
         """Return the one rule that is for a request, or None; without rules, what holds for all."""
-        # Without rules the path matters to what is answered alone, and this look costs less.
-        if not self.rules and not (self.answered and _WELL_KNOWN in request.url):
+        if not self.rules and not self.answered:
             return self._everywhere
         path = path_of(request.url)
         method = request.method
