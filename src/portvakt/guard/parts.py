@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from portvakt.guard.possession import Possession
     from portvakt.guard.standing import Standing
+    from portvakt.guard.telling import Telling
     from portvakt.http.forwarded import Proxies
     from portvakt.jose.jwe import Decryption
     from portvakt.net.introspection import Introspection
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
         standing: knows what was revoked.
         registers: know whom a token speaks of.
         store: what proofs and revocations are remembered in.
+        telling: logs, counts and traces decisions.
     """
 
     proxies: Proxies | None = None
@@ -36,6 +38,7 @@ class Parts(NamedTuple):
     standing: Standing | None = None
     registers: Registers | None = None
     store: Store | None = None
+    telling: Telling | None = None
 
     def open(self) -> None:
         """Start what goes on in the background; runs at home, and waits for nothing."""
@@ -50,6 +53,8 @@ class Parts(NamedTuple):
                 part.close()
         if self.store is not None:
             await self.store.close()
+        if self.telling is not None:
+            await self.telling.close()
 
 
 #: Of a guard that judges signed bearer tokens alone.
