@@ -25,20 +25,9 @@ __all__ = ["LOGGER", "Log", "Put", "line_of", "lost_line", "through_logging"]
 #: The logger that lines go to where a policy says so.
 LOGGER: Final = "portvakt.decisions"
 
-#: The methods of RFC 9110, RFC 5789 and RFC 10008. Any other is chosen by the caller, and not said.
+#: The methods of RFC 9110 and RFC 5789. Any other is chosen by the caller, and not said.
 _METHODS: Final = frozenset(
-    {
-        "CONNECT",
-        "DELETE",
-        "GET",
-        "HEAD",
-        "OPTIONS",
-        "PATCH",
-        "POST",
-        "PUT",
-        "QUERY",
-        "TRACE",
-    }
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
 
 #: Characters of a detail that are kept. None is longer; one line must fit into one write.
@@ -91,8 +80,7 @@ class Log:
     def __call__(self, request: HttpRequest, decision: Decision) -> None:
         """Write a line of a decision."""
         optional = decision.refusal is None and not decision.unconfirmed
-        # No secret depends on it: any cheap dice will do.
-        if optional and self._share < 1 and random() >= self._share:  # noqa: S311
+        if optional and self._share < 1 and random() >= self._share:  # noqa: S311  no secret
             return
         line = line_of(request, decision, self._sampled if optional else None)
         self._put(line, optional, outcome_of(decision))

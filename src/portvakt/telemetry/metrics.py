@@ -8,7 +8,7 @@ from portvakt.clock import Clock, SystemClock
 from portvakt.telemetry.counts import Counts
 from portvakt.telemetry.snapshot import Reading, Snapshot
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "Readings"]
 
 Readings = Callable[[], Iterable[Reading]]
 
