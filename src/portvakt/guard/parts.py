@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from portvakt.guard.possession import Possession
     from portvakt.guard.standing import Standing
+    from portvakt.guard.telling import Telling
     from portvakt.http.forwarded import Proxies
     from portvakt.jose.jwe import Decryption
     from portvakt.net.introspection import Introspection
@@ -28,6 +29,7 @@ class Parts(NamedTuple):
         registers: know whom a token speaks of.
         store: what proofs and revocations are remembered in.
         resource_metadata: the URL that challenges name for the API's metadata (RFC 9728).
+        telling: logs, counts and traces decisions.
     """
 
     proxies: Proxies | None = None
@@ -38,6 +40,7 @@ class Parts(NamedTuple):
     registers: Registers | None = None
     store: Store | None = None
     resource_metadata: str | None = None
+    telling: Telling | None = None
 
     def open(self) -> None:
         """Start what goes on in the background; runs at home, and waits for nothing."""
@@ -52,6 +55,8 @@ class Parts(NamedTuple):
                 part.close()
         if self.store is not None:
             await self.store.close()
+        if self.telling is not None:
+            await self.telling.close()
 
 
 #: Of a guard that judges signed bearer tokens alone.
