@@ -10,6 +10,7 @@ from portvakt.config.introspection import check_introspection
 from portvakt.config.keystore import check_encryption, check_keystore
 from portvakt.config.problems import Problems
 from portvakt.config.proxy import compile_proxies
+from portvakt.config.records import check_records
 from portvakt.config.revocation import check_revocation
 from portvakt.config.schema import Configuration, IssuerTable
 from portvakt.config.secrets_schema import SecretTable
@@ -72,6 +73,7 @@ def check_guarding(
     stale = check_revocation(
         configuration.revocation, problems, has_store=configuration.store is not UNSET
     )
+    check_records(configuration.records, configuration.store, problems)
     check_encryption(configuration.encryption, problems)
     check_keystore(configuration.keystore, _references(configuration, tables), problems)
     return Guarding(proxies, origins, stale)
@@ -136,6 +138,11 @@ def _references(
         yield f"dpop.nonce_keys[{index}]", key
     if configuration.store is not UNSET and configuration.store.password is not UNSET:
         yield "store.password", configuration.store.password
+    if configuration.records is not UNSET:
+        for index, key in enumerate(configuration.records.keys):
+            yield f"records.keys[{index}]", key
+        if configuration.records.password is not UNSET:
+            yield "records.password", configuration.records.password
     if configuration.encryption is not UNSET:
         yield "encryption.keys", configuration.encryption.keys
     for index, table in tables.items():

@@ -13,6 +13,7 @@ from portvakt.config.feeds_schema import EventsTable, StatusListUris, StatusMaxA
 from portvakt.config.introspection_schema import IntrospectionTable
 from portvakt.config.keystore_schema import EncryptionTable, KeystoreTable
 from portvakt.config.proxy_schema import ProxyTable
+from portvakt.config.records_schema import RecordsTable
 from portvakt.config.register_schema import RegisterTable
 from portvakt.config.revocation_schema import RevocationTable
 from portvakt.config.route_schema import (
@@ -355,6 +356,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         RevocationTable,
         Meta(description="Within which time a revocation holds."),
     ] = RevocationTable()
+    records: Annotated[
+        RecordsTable | UnsetType,
+        Meta(description="Where a record of every decision is kept."),
+    ] = UNSET
     encryption: Annotated[
         EncryptionTable | UnsetType,
         Meta(description="The keys that tokens may be encrypted to."),

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portvakt.guard.hints import ASKABLE, hints_for
 from portvakt.http.request import HttpRequest
@@ -17,6 +17,10 @@ from portvakt.policy.sender_constraint import SenderConstraint
 from portvakt.policy.token import AccessToken
 from portvakt.refusal import Refusal
 
+if TYPE_CHECKING:
+    # Threads and a queue, which most guards do not need.
+    from portvakt.records.keeping import DecisionRecords
+
 __all__ = ["Answers"]
 
 _log: Final = logging.getLogger("portvakt")
@@ -30,9 +34,10 @@ class Answers:
         issuers: whose tokens are accepted, by name.
         disclose: whether a refusal names the scope, level or age that is demanded.
         observers: who is told of every decision.
+        records: where every decision is written down; None: nowhere.
     """
 
-    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers")
+    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers", "_records")
 
     def __init__(
         self,
@@ -41,11 +46,13 @@ class Answers:
         *,
         disclose: bool,
         observers: Iterable[Observer],
+        records: "DecisionRecords | None" = None,
     ) -> None:
         self._challenges = challenges
         self._issuers = issuers
         self._disclose = disclose
         self._observers = tuple(observers)
+        self._records = records
 
     def admit(
         self,
@@ -59,6 +66,8 @@ class Answers:
     ) -> Decision:
         """Let the request through."""
         decision = Decision(token, None, route, None, now, unconfirmed, headers, proof)
+        if self._records is not None:
+            self._records.note(request, decision, token, again=False)
         if self._observers:
             self._tell(request, decision)
         return decision
@@ -101,6 +110,8 @@ class Answers:
             dpop = sends_proof(request) or None
         response = self._challenges.answer(refusal.code, hints, retry_after, dpop=dpop, nonce=nonce)
         decision = Decision(None, refusal, route, response, now)
+        if self._records is not None:
+            self._records.note(request, decision, token, again=False)
         if self._observers:
             self._tell(request, decision)
         return decision

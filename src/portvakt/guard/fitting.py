@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from portvakt.clock import SystemClock
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.evidence import records_of
 from portvakt.guard.parts import Parts
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def fitted(
         registers: those that routes may ask.
         clock: what time it is.
         rehearsal: whether nothing is changed that others rely on: no proof is used up, no event
-            taken from its issuer, nothing pruned, no store made or upgraded.
+            taken from its issuer, nothing pruned or recorded, no store made or upgraded.
 
     Raises:
         ConfigurationError: with its place, if a secret, key or store cannot be had.
@@ -64,6 +65,7 @@ def fitted(
         standing=_standing(policy, outward, secrets, keys, mirror, clock, rehearsal=rehearsal),
         registers=registers,
         store=store,
+        records=records_of(policy, secrets, clock=clock, rehearsal=rehearsal),
     )
 
 

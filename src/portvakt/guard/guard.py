@@ -98,7 +98,7 @@ class Guard(Lifecycle):
         self.parts = parts
         self._proxies, self._possession = parts.proxies, parts.possession
         self._introspection, self._decryption = parts.introspection, parts.decryption
-        self._standing = parts.standing
+        self._standing, self._records = parts.standing, parts.records
         self._revocable = parts.standing is not None and parts.standing.by_handle
         self._confirm: Confirmation | None = None
         for rule in self.routes.every:
@@ -115,8 +115,9 @@ class Guard(Lifecycle):
         self.home = Home()
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
         self._answers = Answers(
-            Challenges(self.realm, algorithms), self.issuers, disclose=disclose, observers=observers
-        )
+            Challenges(self.realm, algorithms), self.issuers, disclose=disclose,
+            observers=observers, records=parts.records,
+        )  # fmt: skip
         self._validated = ValidatedTokens(keys)
         self._known_headers: KnownHeaders = {}
 
@@ -220,7 +221,9 @@ class Guard(Lifecycle):
             # (8) What registers know of those whom it names.
             if self._confirm is not None:
                 unconfirmed = await self._confirm(token, (demand, requirement), elsewhere)
-            # (9) Last, so that no refusal uses a proof up.
+            # (9) What is decided now will be written down; and last, no refusal uses a proof up.
+            if self._records is not None:
+                self._records.check()
             if proof is not None and self._possession is not None:
                 await self._possession.spend(proof, now, elsewhere, self.clock)
             # (10) What was revoked while registers or the store of proofs were waited for counts.

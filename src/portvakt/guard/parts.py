@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from portvakt.http.forwarded import Proxies
     from portvakt.jose.jwe import Decryption
     from portvakt.net.introspection import Introspection
+    from portvakt.records.keeping import DecisionRecords
     from portvakt.registers.verify import Registers
     from portvakt.stores.base import Store
 
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
         standing: knows what was revoked.
         registers: know whom a token speaks of.
         store: what proofs and revocations are remembered in.
+        records: where every decision is written down.
     """
 
     proxies: Proxies | None = None
@@ -36,10 +38,11 @@ class Parts(NamedTuple):
     standing: Standing | None = None
     registers: Registers | None = None
     store: Store | None = None
+    records: DecisionRecords | None = None
 
     def open(self) -> None:
         """Start what goes on in the background; runs at home, and waits for nothing."""
-        for part in (self.introspection, self.standing, self.registers):
+        for part in (self.introspection, self.standing, self.registers, self.records):
             if part is not None:
                 part.open()
 
@@ -50,6 +53,11 @@ class Parts(NamedTuple):
                 part.close()
         if self.store is not None:
             await self.store.close()
+        if self.records is not None:
+            import asyncio
+
+            # It waits for its thread, and the loop has others to serve.
+            await asyncio.to_thread(self.records.close)
 
 
 #: Of a guard that judges signed bearer tokens alone.
