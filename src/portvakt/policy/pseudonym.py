@@ -12,7 +12,7 @@ from portvakt.policy.identifiers import (
     PersonNumber,
 )
 
-__all__ = ["Pseudonyms", "mask"]
+__all__ = ["MIN_KEY", "Pseudonyms", "mask"]
 
 Identifier = PersonNumber | OrganisationNumber | HprNumber | ForeignIdentifier
 

@@ -42,7 +42,7 @@ class Head(NamedTuple):
     link: str
 
 
-class Sealed(NamedTuple):
+class Sealed(msgspec.Struct, frozen=True, gc=False):
     """One record as it is kept.
 
     Attributes:
@@ -72,18 +72,22 @@ class Chain:
         link: the link of the last one.
     """
 
-    __slots__ = ("_key", "link", "n", "writer")
+    __slots__ = ("_keyed", "link", "n", "writer")
 
     def __init__(self, key: RecordKey) -> None:
         self.writer: Final = secrets.token_hex(8)
         self.n = 0
         self.link = _BEFORE
-        self._key = key.chain
+        # With the key already in: to begin from a copy costs a third less (measured).
+        self._keyed = hmac.new(key.chain, digestmod="sha256")
 
     def seal(self, record: Record) -> Sealed:
         """Append a record, which has to have the chain's writer and number."""
         body = _encode(record)
-        self.link = link = next_link(self._key, self.link, body)
+        mac = self._keyed.copy()
+        mac.update(self.link)
+        mac.update(body)
+        self.link = link = mac.digest()
         line = b"".join((body[:-1], _MARK, encode_base64url(link).encode("ascii"), b'"}\n'))
         self.n += 1
         return Sealed(record.n, record.at, line)
