@@ -161,7 +161,7 @@ class FastAPIGuard(Guard):
         request = _routed(judgement.request, connection)
         if judgement.decision.token is None:
             # Public by its path, and yet the endpoint demands a token: the stricter of them holds.
-            decision = await self.check(request, requirement)
+            decision = await self.check(request, requirement, again=True)
         else:
             decision = await self.demand(request, judgement.decision, requirement)
         if decision.admitted and decision is not judgement.decision:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet, finalize
 
+from portvakt.errors import Unavailable
 from portvakt.home import after_fork
 from portvakt.records.chain import Chain
 from portvakt.records.record import Describer
 from portvakt.records.writer import RecordsHealth, Writer
+from portvakt.refusal import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from portvakt.records.sinks import Sink
 
 __all__ = ["DecisionRecords"]
+
+_log: Final = logging.getLogger("portvakt.records")
 
 
 class DecisionRecords:
@@ -67,21 +73,22 @@ class DecisionRecords:
         self._lock = threading.Lock()
         self._writer: Writer | None = None
 
-    def note(
-        self, request: HttpRequest, decision: Decision, token: AccessToken | None, *, again: bool
-    ) -> None:
+    def note(self, request: HttpRequest, decision: Decision, token: AccessToken | None) -> None:
         """Have a decision written down. Never waits, and raises nothing.
 
         Parameters:
             request: what was decided about: its method is all that is kept of it.
             decision: the decision.
             token: the token that was verified, if one was, also where it did not admit.
-            again: whether it is a further decision about the same request.
         """
         refusal = decision.refusal
         writer = self._writer
         if writer is None or writer.ended:
-            writer = self._begin()
+            try:
+                writer = self._begin()
+            except Unavailable:
+                # Said in the log already; and nobody is admitted, as check() raises as well.
+                return
         writer.note(
             (
                 decision.at,
@@ -90,7 +97,7 @@ class DecisionRecords:
                 None if refusal is None else refusal.code,
                 token,
                 decision.unconfirmed,
-                again,
+                decision.again,
             )
         )
 
@@ -100,16 +107,18 @@ class DecisionRecords:
         Raises:
             Unavailable: ``records_unavailable``, unless the policy admits what cannot be recorded.
         """
+        if self._admit_unrecorded:
+            return
         writer = self._writer
         if writer is None or writer.ended:
             writer = self._begin()
-        if writer.since is not None and not self._admit_unrecorded:
-            writer.check(self._max_behind)
+        writer.check(self._max_behind)
 
     def open(self) -> None:
-        """Begin, so that what is wrong shows before the first request."""
+        """Begin, so that what is wrong shows before the first request. Raises nothing."""
         if self._writer is None or self._writer.ended:
-            self._begin()
+            with suppress(Unavailable):
+                self._begin()
 
     def close(self) -> None:
         """Write what is left, and the end of the chain; waits for it, but not for ever."""
@@ -120,9 +129,7 @@ class DecisionRecords:
     def health(self) -> RecordsHealth:
         """Say how they are. Never waits."""
         writer = self._writer
-        if writer is None:
-            return RecordsHealth(behind=0.0, waiting=0, lost=0, last_error=None)
-        return writer.health()
+        return RecordsHealth() if writer is None else writer.health()
 
     def __repr__(self) -> str:
         return f"DecisionRecords({self._key.id})"
@@ -138,9 +145,14 @@ class DecisionRecords:
                     head=self._head,
                     clock=self._clock,
                 )
+                try:
+                    writer.start()
+                except RuntimeError:
+                    no_thread = "no thread can be started that writes decisions down"
+                    _log.error("%s", no_thread)
+                    raise Unavailable(Code.RECORDS_UNAVAILABLE, no_thread) from None
                 # When nobody has the guard any more, and else when the process ends.
                 finalize(self, writer.stop)
-                writer.start()
                 self._writer = writer
             return writer
 

@@ -160,7 +160,8 @@ class Writer:
             # In a child it is the parent's, and its locks may be held by nobody who is here.
             self._stop.set()
             self._wake.set()
-            self._thread.join(_FAREWELL)
+            if threading.current_thread() is not self._thread:
+                self._thread.join(_FAREWELL)
 
     def _lose(self, count: int) -> None:
         with self._overflow:
