@@ -122,7 +122,7 @@ def open_sealed(line: bytes) -> tuple[Record, bytes, bytes]:
     body = line[:begin] + b"}"
     try:
         record = _decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Unreadable("it is no JSON of a record") from None
     if record.n < 0 or (record.kind == Kind.START) != (record.n == 0):
         raise Unreadable("its number is that of no record of its kind")

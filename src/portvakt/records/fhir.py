@@ -106,7 +106,7 @@ def _person(key: str, holder: Holder) -> dict[str, Any] | None:
         return _reference("Person", f"person:{key}", holder.person)
     if holder.hpr is not None:
         return _reference("Practitioner", f"hpr:{key}", holder.hpr)
-    if holder.subject is not None and holder.subject != holder.client:
+    if holder.subject is not None:
         return _reference("Person", f"subject:{key}", holder.subject)
     return None
 

@@ -49,7 +49,7 @@ class Holder(Struct, frozen=True, omit_defaults=True, gc=False):
         level: the security level, 0 to 4.
         person: the pseudonym of the national identity number.
         hpr: that of the number in the register of health personnel.
-        subject: that of ``sub``.
+        subject: that of ``sub``; None where that is the client, who acts for itself.
         client: that of ``client_id``.
         token: that of ``jti``.
         organisation: the number of the main unit, in the clear: it is public.
@@ -204,6 +204,8 @@ class Describer:
     def _describe_holder(self, token: AccessToken) -> Holder:
         identity, issuer = token.identity, token.issuer
         named, of = self._pseudonyms.named, self._pseudonyms.of
+        client = token.client_id
+        subject = None if token.subject == client else token.subject
         organisation = identity.organisation
         parent = child = supplier = None
         if organisation is not None:
@@ -215,8 +217,8 @@ class Describer:
             level=identity.security_level,
             person=None if identity.pid is None else of(identity.pid),
             hpr=None if identity.hpr_number is None else of(identity.hpr_number),
-            subject=None if token.subject is None else named("subject", issuer, token.subject),
-            client=None if token.client_id is None else named("client", issuer, token.client_id),
+            subject=None if subject is None else named("subject", issuer, subject),
+            client=None if client is None else named("client", issuer, client),
             token=None if token.token_id is None else named("token", issuer, token.token_id),
             organisation=parent,
             child=child,
