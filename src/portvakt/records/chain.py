@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -29,6 +30,9 @@ _BEFORE: Final = bytes(32)
 _MARK: Final = b',"link":"'
 _LINK: Final = 43
 _TAIL: Final = len(_MARK) + _LINK + 2
+
+#: Letters of a writer's name: 65 bits.
+_NAME: Final = 14
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Record).decode
@@ -67,7 +71,7 @@ class Chain:
         key: the secret.
 
     Attributes:
-        writer: names it: 64 random bits.
+        writer: names it: random letters, as eleven digits would look like somebody's number.
         n: the number of the next record.
         link: the link of the last one.
     """
@@ -75,7 +79,7 @@ class Chain:
     __slots__ = ("_keyed", "link", "n", "writer")
 
     def __init__(self, key: RecordKey) -> None:
-        self.writer: Final = secrets.token_hex(8)
+        self.writer: Final = "".join(secrets.choice(ascii_lowercase) for _ in range(_NAME))
         self.n = 0
         self.link = _BEFORE
         # With the key already in: to begin from a copy costs a third less (measured).

@@ -192,7 +192,7 @@ def _fails(_: Path) -> None:
 
 
 def test_a_new_chain_finds_where_the_others_stand(folder: Path) -> None:
-    heads = []
+    heads: list[Head] = []
     for number in range(3):
         sink, chain = FileSink(folder, NEVER), Chain(KEY)
         assert sorted(sink.open(chain.writer, 10.0 + number)) == sorted(heads)
@@ -216,7 +216,12 @@ def test_lines_on_a_stream_are_whole_and_small_enough_not_to_mix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pieces: list[bytes] = []
-    monkeypatch.setattr(os, "write", lambda _, octets: pieces.append(octets) or len(octets))
+
+    def write(_: int, octets: bytes) -> int:
+        pieces.append(octets)
+        return len(octets)
+
+    monkeypatch.setattr(os, "write", write)
     sink, chain = StreamSink(7), Chain(KEY)
     assert sink.open(chain.writer, 1.0) == ()
     records = some(chain, 100)
