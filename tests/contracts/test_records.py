@@ -142,7 +142,7 @@ def test_a_chain_that_is_gone_is_missed_by_the_next(place: Place) -> None:
         sink.write([chain.seal(start), *some(chain, 3)])
         sink.close()
         writers.append(chain.writer)
-    execute(place, f"DELETE FROM portvakt_records WHERE writer = '{writers[0]}'")  # noqa: S608
+    execute(place, f"DELETE FROM portvakt_records WHERE writer = '{writers[0]}'")  # noqa: S608  names of ours
     [flaw], _ = verified(place)
     assert writers[0] in flaw.what
 
@@ -152,7 +152,7 @@ def test_tables_of_another_version_are_not_written_to(empty: Place) -> None:
         SqlRecords(empty)
     assert caught.value.reason == NOT_UPGRADED
     upgrade(empty, lambda: 1.0)
-    execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")  # noqa: S608
+    execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")  # noqa: S608  names of ours
     with pytest.raises(StoreError) as caught:
         SqlRecords(empty)
     assert caught.value.reason == NEWER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import UNSET
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from portvakt.clock import Clock
     from portvakt.config.compile import Policy
     from portvakt.config.records_schema import RecordsTable
+    from portvakt.config.store_schema import StoreTable
     from portvakt.keystore.references import Secrets
     from portvakt.records.keeping import DecisionRecords
     from portvakt.records.key import RecordKey
@@ -96,21 +97,23 @@ def records_place(
     Raises:
         ConfigurationError: if it cannot be had.
     """
-    table, store = policy.configuration.records, policy.configuration.store
+    table = policy.configuration.records
     if table is UNSET or table.sink != "sql":
         return None
     from portvakt.stores.opened import open_database
 
-    of = "records" if table.url is not UNSET else "store"
-    found = table if table.url is not UNSET else store
-    if found is UNSET or found.url is UNSET:
-        raise ConfigurationError("the policy says of no database for [records]")
+    of, url = "records", table.url
+    found: RecordsTable | StoreTable = table
+    if url is UNSET:
+        # Then there is a store, and it has tables: the policy was checked.
+        of, found = "store", cast("StoreTable", policy.configuration.store)
+        url = found.url
     password = None
     if found.password is not UNSET:
         password = secrets.text(found.password, f"{of}.password")
     try:
         return open_database(
-            found.url,
+            url,
             password=password,
             timeout=found.timeout if timeout is None else timeout,
             directory=policy.directory,
@@ -129,9 +132,7 @@ def _sinks(
         return StreamSink
     if table.sink == "file":
         return _files(policy, table)
-    place = records_place(policy, secrets)
-    if place is None:
-        raise ConfigurationError([Problem("records.url", "must be a database")])
+    place = cast("Place", records_place(policy, secrets))
     from portvakt.stores.base import StoreError
     from portvakt.stores.sql.records import SqlRecords
     from portvakt.stores.sql.upgrade import upgrade

@@ -39,6 +39,12 @@ _LAST: Final = 64 * 1024
 _PIECE: Final = 4096
 
 
+#: Windows opens no folder, and so puts none on the disk.
+_FOLDERS_OPEN: Final = os.name != "nt"
+
+_NOT_OPEN: Final = "what keeps the records is not open"
+
+
 class SinkError(Exception):
     """What was to be kept is not, or that is not certain.
 
@@ -159,17 +165,18 @@ class FileSink(Sink):
 
     def turn(self) -> None:
         """Begin the next file, when the last one is as sure as it has to be."""
+        if self._file is None:
+            raise SinkError(_NOT_OPEN)
         if self._unsynced is not None:
             self.settle()
-        last = self._file
         self._part += 1
+        last = self._file
         try:
             self._make()
         except OSError as error:
             self._part -= 1
             raise SinkError(f"no further file can be made: {error.strerror}") from None
-        if last is not None:
-            os.close(last)
+        os.close(last)
 
     def _make(self) -> None:
         path = self._folder / f"{self._stem}-{self._part:06d}{SUFFIX}"
@@ -187,7 +194,9 @@ class FileSink(Sink):
 
     def write(self, records: Sequence[Sealed], /) -> None:
         """Append lines; of a file that takes a part of them, the rest when it is asked again."""
-        if self._broken or self._file is None:
+        if self._file is None:
+            raise SinkError(_NOT_OPEN)
+        if self._broken:
             raise SinkError("the file with records is lost: the disk failed")
         if self._rest is None:
             self._rest = memoryview(b"".join([record.line for record in records]))
@@ -263,7 +272,7 @@ def _heads(folder: Path) -> tuple[Head, ...]:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
+    if not _FOLDERS_OPEN:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -338,7 +347,7 @@ class SqlSink(Sink):
     def write(self, records: Sequence[Sealed], /) -> None:
         """Insert rows, all or none; those that are there already stay as they are."""
         if self._rows is None:
-            raise SinkError("the table with records is not open")
+            raise SinkError(_NOT_OPEN)
         rows = [(self._writer, one.n, one.at, one.line.rstrip(b"\n")) for one in records]
         try:
             self._rows.append(rows)

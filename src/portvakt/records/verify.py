@@ -197,6 +197,5 @@ class Verifier:
     def heads(self) -> Iterator[tuple[Head, int, bool]]:
         """Yield where each chain stands, how many of its records hold, and whether it ended."""
         for writer, seen in self._chains.items():
-            if seen.n:
-                head = Head(writer, seen.n - 1, encode_base64url(seen.link))
-                yield head, seen.records, seen.ended
+            head = Head(writer, seen.n - 1, encode_base64url(seen.link))
+            yield head, seen.records, seen.ended

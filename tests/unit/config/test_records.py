@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,6 +159,17 @@ def test_a_database_has_to_be_usable(tmp_path: Path) -> None:
         "records.password": "the environment variable that it names is not set"
     }
     assert recording_guard({"sink": "stdout"}).parts.records is not None
+    # A server is not asked before there is something to write.
+    server = {"url": "postgresql://127.0.0.1:1/d"}
+    assert recording_guard({"sink": "sql", **server}).parts.records is not None
     # The store's own.
     store = {"url": f"sqlite:///{tmp_path}/store.db"}
     assert recording_guard({"sink": "sql"}, store=store).parts.records is not None
+
+
+def test_a_database_that_needs_more_packages_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiosqlite", None)
+    found = flaws(sink="sql", url=f"sqlite:///{tmp_path}/r.db")
+    assert "pip install 'portvakt[sql]'" in found["records.url"]

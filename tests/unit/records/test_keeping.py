@@ -8,14 +8,16 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portvakt import Code, Guard, Unavailable
 from portvakt.guard.parts import Parts
+from portvakt.records import keeping
 from portvakt.records import writer as writing
-from portvakt.records.chain import Head, Sealed
+from portvakt.records.chain import Chain, Head, Sealed
 from portvakt.records.keeping import DecisionRecords
 from portvakt.records.record import places_of
 from portvakt.records.sinks import Sink, SinkError
@@ -423,6 +425,49 @@ def test_the_writer_of_a_parent_is_not_stopped_in_a_child(
     monkeypatch.undo()
     assert sink.closed == 0
     records_of(guard).close()
+    assert sink.closed == 1
+
+
+def test_two_who_begin_at_once_have_one_writer(made: Callable[..., Guard], sink: Kept) -> None:
+    records = records_of(made())
+    records.open()
+    records.open()
+    assert records._begin() is records._writer
+    records.close()
+    assert sink.opened == 1
+
+
+def test_what_is_noted_while_it_goes_to_sleep_is_seen(made: Callable[..., Guard]) -> None:
+    class Late(deque[Any]):
+        """A queue that something comes into when it was just found empty."""
+
+        looked = 0
+
+        def __bool__(self) -> bool:
+            self.looked += 1
+            return self.looked == 2
+
+    records = records_of(made())
+    records.open()
+    writer = records._writer
+    assert writer is not None
+    until(lambda: not writer._awake)
+    records.close()
+    other = writing.Writer(Kept(), Chain(KEY), writer._describer, head=("a", "1"), clock=time.time)
+    other._queue = Late()
+    assert other._round()
+    assert other._awake
+    assert other.since is not None
+
+
+def test_a_fork_leaves_every_writer_to_the_parent(made: Callable[..., Guard], sink: Kept) -> None:
+    records = records_of(made())
+    records.open()
+    writer = records._writer
+    assert writer is not None
+    keeping._leave_to_the_parent()
+    assert records._writer is None
+    writer.stop()
     assert sink.closed == 1
 
 
