@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-OPTIONAL = ["fastapi", "starlette", "typer", "rich", "uvicorn", "httpx2", "pytest"]
+OPTIONAL = [
+    "fastapi",
+    "starlette",
+    "typer",
+    "rich",
+    "uvicorn",
+    "httpx2",
+    "pytest",
+    "prometheus_client",
+    "opentelemetry",
+]
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +72,9 @@ def test_the_guard_works_without_any_optional_package() -> None:
     [
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
+        ("portvakt.telemetry.prometheus", "prometheus_client", "portvakt[telemetry]"),
+        ("portvakt.telemetry.opentelemetry", "opentelemetry", "portvakt[telemetry]"),
+        ("portvakt.telemetry.tracing", "opentelemetry", "portvakt[telemetry]"),
     ],
 )
 def test_a_missing_optional_package_says_which_extra_to_install(

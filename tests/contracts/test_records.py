@@ -67,6 +67,7 @@ def verified(place: Place) -> tuple[list[Flaw], list[tuple[Head, int, bool]]]:
         flaw for line in lines_of_rows(rows) for flaw in verifier.read(line.octets, line.place)[1]
     ]
     rows.close()
+    rows.close()  # A second time does no harm.
     return [*flaws, *verifier.finish()], list(verifier.heads())
 
 

@@ -19,6 +19,7 @@ from portvakt.config.registers import check_registers
 from portvakt.config.requirements import Demands
 from portvakt.config.route_schema import RouteTable
 from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.config.telemetry import check_telemetry
 from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
@@ -114,9 +115,10 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
     known = registers | check_registers(configuration.register, problems)
     demands = Demands(configuration.api, frozenset(carried), known, problems)
     routes = _routes(configuration.route, demands, problems)
-    # (4) What they take.
+    # (4) What they take, and what is told of them.
     tables = {index: table for index, (table, _) in enumerate(settled)}
     guarding = check_guarding(configuration, tables, problems)
+    check_telemetry(configuration.telemetry, problems)
     places = tuple(_places(routes))
     check_demanded(places, configuration, problems)
     # (5) All of it is right, or there is no policy.

@@ -26,6 +26,7 @@ from portvakt.config.route_schema import (
     SensitivityName,
 )
 from portvakt.config.store_schema import StoreTable
+from portvakt.config.telemetry_schema import TelemetryTable
 from portvakt.jose.algorithms import ALGORITHMS
 
 __all__ = ["KEY_SOURCES", "ApiTable", "Configuration", "IssuerTable", "NetworkTable"]
@@ -372,3 +373,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ProxyTable | UnsetType,
         Meta(description="The proxy in front of this API, that ends its clients' TLS connections."),
     ] = UNSET
+    telemetry: Annotated[
+        TelemetryTable,
+        Meta(description="What is told of every decision: a log, metrics, traces."),
+    ] = TelemetryTable()

@@ -11,6 +11,7 @@ from portvakt.clock import SystemClock
 from portvakt.errors import ConfigurationError, Problem
 from portvakt.guard.evidence import records_of
 from portvakt.guard.parts import Parts
+from portvakt.guard.telling import telling_of
 
 if TYPE_CHECKING:
     from portvakt.clock import Clock
@@ -47,7 +48,8 @@ def fitted(
         registers: those that routes may ask.
         clock: what time it is.
         rehearsal: whether nothing is changed that others rely on: no proof is used up, no event
-            taken from its issuer, nothing pruned or recorded, no store made or upgraded.
+            taken from its issuer, nothing pruned, no store made or upgraded, nothing logged or
+            recorded.
 
     Raises:
         ConfigurationError: with its place, if a secret, key or store cannot be had.
@@ -66,6 +68,7 @@ def fitted(
         registers=registers,
         store=store,
         records=records_of(policy, secrets, clock=clock, rehearsal=rehearsal),
+        telling=telling_of(policy, clock, rehearsal=rehearsal),
     )
 
 

@@ -65,7 +65,7 @@ class Guard(Demanding):
         realm: the name of the API, for the challenge; the first issuer's audience by default.
         disclose: whether a refusal names the scope, level or age that is demanded.
         clock: what time it is; the system's by default.
-        observers: who is told of every decision.
+        observers: who is told of every decision, beside what the policy says under telemetry.
 
     Raises:
         ConfigurationError: if there is no issuer, or one twice, or a route that asks for a part
@@ -111,6 +111,9 @@ class Guard(Demanding):
         self.realm = realm if realm is not None else listed[0].audience
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.home = Home()
+        if parts.telling is not None:
+            observers = (*parts.telling.observers, *observers)
+            parts.telling.watch(self._readings)
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
         self._answers = Answers(
             Challenges(self.realm, algorithms),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from portvakt.policy.issuer import TrustedIssuer
     from portvakt.registers.base import Register
     from portvakt.stores.base import Entry
+    from portvakt.telemetry.metrics import Metrics
+    from portvakt.telemetry.snapshot import Reading
 
 __all__ = ["Lifecycle"]
 
@@ -140,6 +142,23 @@ class Lifecycle(ABC):
         from portvakt.guard.health import health
 
         return health(self.issuers.values(), self.keys, self.parts)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was counted, to be read as it is now.
+
+        Raises:
+            ConfigurationError: if the policy has nothing counted.
+        """
+        telling = self.parts.telling
+        if telling is None or telling.metrics is None:
+            raise ConfigurationError("nothing is counted: state metrics under [telemetry]")
+        return telling.metrics
+
+    def _readings(self) -> Iterable[Reading]:
+        from portvakt.guard.readings import readings_of
+
+        return readings_of(self.health())
 
     async def revoke(
         self,

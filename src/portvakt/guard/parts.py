@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from portvakt.guard.possession import Possession
     from portvakt.guard.standing import Standing
+    from portvakt.guard.telling import Telling
     from portvakt.http.forwarded import Proxies
     from portvakt.jose.jwe import Decryption
     from portvakt.net.introspection import Introspection
@@ -29,6 +30,7 @@ class Parts(NamedTuple):
         registers: know whom a token speaks of.
         store: what proofs and revocations are remembered in.
         records: where every decision is written down.
+        telling: logs, counts and traces decisions.
     """
 
     proxies: Proxies | None = None
@@ -39,6 +41,7 @@ class Parts(NamedTuple):
     registers: Registers | None = None
     store: Store | None = None
     records: DecisionRecords | None = None
+    telling: Telling | None = None
 
     def open(self) -> None:
         """Start what goes on in the background; runs at home, and waits for nothing."""
@@ -58,6 +61,8 @@ class Parts(NamedTuple):
 
             # It waits for its thread, and the loop has others to serve.
             await asyncio.to_thread(self.records.close)
+        if self.telling is not None:
+            await self.telling.close()
 
 
 #: Of a guard that judges signed bearer tokens alone.
