@@ -9,7 +9,6 @@ from msgspec import UNSET
 from portvakt.config.telemetry import share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from portvakt.clock import Clock
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from portvakt.telemetry.buffer import Buffer
     from portvakt.telemetry.metrics import Metrics, Readings
     from portvakt.telemetry.sink import Output
-    from portvakt.telemetry.snapshot import Reading
 
 __all__ = ["Telling", "telling_of"]
 
@@ -40,18 +38,12 @@ class Telling:
         self.metrics = metrics
         self._buffer = buffer
         if buffer is not None:
-            self.watch(self._lost)
+            self.watch(buffer.readings)
 
     def watch(self, readings: Readings) -> None:
         """Have metrics read what a method returns, for as long as its object lives."""
         if self.metrics is not None:
             self.metrics.watch(readings)
-
-    def _lost(self) -> Iterator[Reading]:
-        from portvakt.telemetry.snapshot import Reading
-
-        if self._buffer is not None:
-            yield Reading("portvakt_log_lines_lost", self._buffer.lost)
 
     async def close(self) -> None:
         """Write what waits, as far as that goes in some seconds, and hold nobody up meanwhile."""

@@ -212,7 +212,8 @@ class StoreHealth(Struct, frozen=True, kw_only=True):
         last_error_age: seconds since then.
         memory_begins: seconds since 1970 before which it does not know what was used; None if it
             has lost nothing.
-        uses: how many uses it remembers; None if it cannot say without asking.
+        uses: how many uses it remembers, expired ones included; in a database or on a server, when
+            this process last pruned it. None if it never did.
     """
 
     kind: str

@@ -4,12 +4,13 @@ import atexit
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 from weakref import WeakSet, finalize
 
 from portvakt.home import after_fork
 from portvakt.telemetry.sink import MOST, Output
+from portvakt.telemetry.snapshot import Reading
 
 __all__ = ["Buffer"]
 
@@ -67,6 +68,10 @@ class Buffer:
     def lost(self) -> int:
         """How many lines were lost in this process."""
         return self._lines.lost
+
+    def readings(self) -> Iterator[Reading]:
+        """Say for metrics how many were lost."""
+        yield Reading("portvakt_log_lines_lost", self.lost)
 
     def flush(self, timeout: float = _AT_END) -> bool:
         """Wait until everything is written; return whether it is.

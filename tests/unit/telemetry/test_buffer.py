@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from portvakt import ConfigurationError
+from portvakt.telemetry import buffer as buffer_module
 from portvakt.telemetry.buffer import Buffer
 from portvakt.telemetry.sink import File, Stream
 
@@ -51,8 +52,10 @@ def buffer_of() -> Iterator[Make]:
     """Makes buffers, and sees that none leaves a thread behind."""
     made: list[Buffer] = []
 
-    def make(output: Output | File, capacity: int = 100) -> Buffer:
-        made.append(Buffer(output, capacity, lost))
+    def make(
+        output: Output | File, capacity: int = 100, said: Callable[[int], bytes] = lost
+    ) -> Buffer:
+        made.append(Buffer(output, capacity, said))
         return made[-1]
 
     yield make
@@ -139,6 +142,25 @@ def test_lines_that_cannot_be_written_are_lost_and_those_after_them_are_not(
     assert output.lines() == [b"", b"2", b"lost 2"]
 
 
+def test_a_line_that_comes_while_the_thread_goes_to_sleep_is_written(buffer_of: Make) -> None:
+    output, late = Output(), [b"late\n"]
+
+    def said(count: int) -> bytes:
+        while late:
+            made[0].put(late.pop())
+        return lost(count)
+
+    made = [buffer_of(output, 1, said)]
+    output.open.clear()
+    made[0].put(b"0\n")
+    assert output.entered.wait(SECONDS)
+    for _ in range(3):  # One waits, and two find no room.
+        made[0].put(b"1\n")
+    output.open.set()
+    assert made[0].flush()
+    assert output.lines() == [b"0", b"1", b"lost 2", b"late"]
+
+
 def test_lines_from_many_threads_are_all_written(buffer_of: Make) -> None:
     output = Output()
     buffer = buffer_of(output, 100_000)
@@ -165,6 +187,19 @@ def test_a_buffer_that_is_forgotten_writes_what_it_has_and_leaves_no_thread() ->
     thread.join(SECONDS)
     assert not thread.is_alive()
     assert output.lines() == [b"1"]
+
+
+def test_the_child_of_a_fork_forgets_and_the_end_of_a_process_writes(buffer_of: Make) -> None:
+    output = Output()
+    buffer = buffer_of(output)
+    buffer.put(b"1\n")
+    buffer_module._write_the_last()
+    parents = buffer._lines
+    buffer_module._forget_the_parents()
+    parents.end()  # In a child it would not be there at all.
+    assert buffer.flush()
+    assert output.lines()[:1] == [b"1"]
+    assert buffer._lines._thread is None
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

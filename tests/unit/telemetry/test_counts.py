@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from portvakt import Code, Decision, Refusal, Requirement, Route
+from portvakt.telemetry import counts as counts_module
 from portvakt.telemetry.counts import Counts
 from portvakt.telemetry.metrics import Metrics
 from portvakt.telemetry.snapshot import BOUNDS, Cell, Reading, Snapshot, Times, merge
@@ -122,6 +123,13 @@ def test_a_child_does_not_tell_what_its_parent_counted() -> None:
         os._exit(one.code != "route_unknown")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert counts.read()[0] == (cell(),)
+
+
+def test_after_a_fork_all_is_forgotten() -> None:
+    counts = Counts()
+    counts(REQUEST, admitted())
+    counts_module._forget_the_parents()
+    assert counts.read()[0] == ()
 
 
 def test_snapshots_are_added_up_and_of_ages_the_worst_is_kept() -> None:
