@@ -42,3 +42,9 @@ def test_what_binding_and_revocation_cost_can_be_measured(repository: Path) -> N
     assert "a store, 2000 revoked" in found
     assert "the token seen before" in found
     assert "reference, asked about before" in found
+
+
+def test_what_decision_records_cost_can_be_measured(repository: Path) -> None:
+    found = run(repository, "bench/records.py", "--rounds", "2", "--decisions", "500")
+    assert "on the path of the request" in found
+    assert "records/s" in found

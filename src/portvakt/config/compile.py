@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from portvakt.config.guarding import Guarding, check_demanded, check_guarding
 from portvakt.config.issuer_keys import check_network, read_keys
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.issuers import settle, trust, words
 from portvakt.config.load import Draft
 from portvakt.config.place import below
@@ -19,7 +20,7 @@ from portvakt.config.registers import check_registers
 from portvakt.config.requirements import Demands
 from portvakt.config.resource_metadata import check_metadata, metadata_routes
 from portvakt.config.route_schema import RouteTable
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.config.schema import ApiTable, Configuration, NetworkTable
 from portvakt.config.telemetry import check_telemetry
 from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -18,6 +18,10 @@ from portvakt.policy.routes import Route
 from portvakt.policy.sender_constraint import SenderConstraint
 from portvakt.policy.token import AccessToken
 from portvakt.refusal import Refusal
+
+if TYPE_CHECKING:
+    # Threads and a queue, which most guards do not need.
+    from portvakt.records.keeping import DecisionRecords
 
 __all__ = ["Answers", "Sight"]
 
@@ -48,12 +52,13 @@ class Answers:
         issuers: whose tokens are accepted, by name.
         disclose: whether a refusal names the scope, level or age that is demanded.
         observers: who is told of every decision.
+        records: where every decision is written down; None: nowhere.
 
     Attributes:
-        watched: whether there are any.
+        watched: whether there is anybody to tell.
     """
 
-    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers", "watched")
+    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers", "_records", "watched")
 
     def __init__(
         self,
@@ -62,12 +67,14 @@ class Answers:
         *,
         disclose: bool,
         observers: Iterable[Observer],
+        records: "DecisionRecords | None" = None,
     ) -> None:
         self._challenges = challenges
         self._issuers = issuers
         self._disclose = disclose
         self._observers = tuple(observers)
-        self.watched: Final = bool(self._observers)
+        self._records = records
+        self.watched: Final = records is not None or bool(self._observers)
 
     def admit_anyone(
         self, request: HttpRequest, route: Route, now: float, started: float, *, again: bool
@@ -126,11 +133,21 @@ class Answers:
             issuer, sight.remembered, seconds, sight.again,
         )  # fmt: skip  # Every field by its place, as in the guard.
         if started is not None:
-            self.tell(request, decision)
+            self.tell(request, decision, sight.token)
         return decision
 
-    def tell(self, request: HttpRequest, decision: Decision) -> None:
-        """Tell every observer of a decision."""
+    def tell(
+        self, request: HttpRequest, decision: Decision, token: AccessToken | None = None
+    ) -> None:
+        """Have a decision written down, and tell every observer of it.
+
+        Parameters:
+            request: what it is about.
+            decision: the decision.
+            token: for the records: the verified token of a request that was refused nevertheless.
+        """
+        if self._records is not None:
+            self._records.note(request, decision, decision.token if token is None else token)
         for observer in self._observers:
             try:
                 observer(request, decision)

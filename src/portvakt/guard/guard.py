@@ -96,7 +96,7 @@ class Guard(Demanding):
         self.parts = parts
         self._proxies, self._possession = parts.proxies, parts.possession
         self._introspection, self._decryption = parts.introspection, parts.decryption
-        self._standing = parts.standing
+        self._standing, self._records = parts.standing, parts.records
         self._revocable = parts.standing is not None and parts.standing.by_handle
         self._confirm: Confirmation | None = None
         for rule in self.routes.every:
@@ -115,8 +115,13 @@ class Guard(Demanding):
             observers = (*parts.telling.observers, *observers)
             parts.telling.watch(self._readings)
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
-        challenges = Challenges(self.realm, algorithms, parts.resource_metadata)
-        self._answers = Answers(challenges, self.issuers, disclose=disclose, observers=observers)
+        self._answers = Answers(
+            Challenges(self.realm, algorithms, parts.resource_metadata),
+            self.issuers,
+            disclose=disclose,
+            observers=observers,
+            records=parts.records,
+        )
         self._watched = self._answers.watched
         self._validated = ValidatedTokens(keys)
         self._known_headers: KnownHeaders = {}
@@ -240,10 +245,13 @@ class Guard(Demanding):
             # (8) What registers know of those whom it names.
             if self._confirm is not None:
                 unconfirmed = await self._confirm(token, (demand, requirement), elsewhere)
-            # (9) Last, so that no refusal uses a proof up.
+            # (9) What is decided now will be written down.
+            if self._records is not None:
+                self._records.check()
+            # (10) Last, so that no refusal uses a proof up.
             if proof is not None and self._possession is not None:
                 await self._possession.spend(proof, now, elsewhere, self.clock)
-            # (10) What was revoked while registers or the store of proofs were waited for counts.
+            # (11) What was revoked while registers or the store of proofs were waited for counts.
             if self._standing is not None and (proof is not None or self._confirm is not None):
                 self._standing.check(token, now, admit_stale=stale)
         except ConfigurationError:

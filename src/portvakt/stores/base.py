@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 __all__ = [
     "HANDLE_OCTETS",
     "Entry",
     "Page",
+    "RecordRows",
     "Replay",
     "Revocations",
     "Store",
@@ -164,6 +165,41 @@ class Revocations(ABC):
         Raises:
             StoreError: when it cannot listen, or no longer.
         """
+
+
+class RecordRows(ABC):
+    """Keeps lines of several writers, each with its number. For one thread, which waits."""
+
+    @abstractmethod
+    def append(self, rows: Sequence[tuple[str, int, float, bytes]], /) -> None:
+        """Write rows (writer, number, seconds since 1970, line), durably, all of them or none.
+
+        Raises:
+            StoreError: if that is not certain. Writing them again does no harm.
+        """
+
+    @abstractmethod
+    def last(self, most: int, /) -> tuple[bytes, ...]:
+        """Return the last line of each of the writers that began last.
+
+        Raises:
+            StoreError: if there is no answer.
+        """
+
+    @abstractmethod
+    def lines(self, *, first_only: bool = False) -> Iterator[tuple[str, int, bytes]]:
+        """Yield writer, number and line of all there are, writer by writer, in their order.
+
+        Parameters:
+            first_only: of each writer only the first one.
+
+        Raises:
+            StoreError: if there is no answer.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect. Raises nothing."""
 
 
 class StoreHealth(Struct, frozen=True, kw_only=True):
