@@ -43,21 +43,22 @@ class Stream:
 class File:
     """A file that is appended to, and opened anew where it was moved away, as logrotate does.
 
+    It is made when there is something to write, and not by who only looks whether a policy is
+    right: that may be somebody else than who serves by it.
+
     Parameters:
         path: which. If it is made here, its owner and group alone may read it.
 
     Raises:
-        ConfigurationError: if it cannot be opened.
+        ConfigurationError: if it could not be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        try:
-            self._descriptor = self._open()
-        except OSError as error:
-            what = f"cannot be opened for writing: {error.strerror}"
-            raise ConfigurationError([Problem("telemetry.log.file", what)]) from None
+        flaw = _flaw_of(path)
+        if flaw is not None:
+            raise ConfigurationError([Problem("telemetry.log.file", flaw)])
 
     def write(self, octets: bytes) -> None:
         """Append some lines."""
@@ -85,6 +86,15 @@ class File:
         """Close it; the buffer in front of it has written what it had."""
         if self._descriptor is not None:
             os.close(self._descriptor)
+
+
+def _flaw_of(path: Path) -> str | None:
+    if path.is_dir():
+        return "is a folder"
+    if not path.exists() and not path.parent.is_dir():
+        return "cannot be made: its folder is not there"
+    there = path if path.exists() else path.parent
+    return None if os.access(there, os.W_OK) else "cannot be written: permission denied"
 
 
 def _write(descriptor: int, octets: bytes) -> None:

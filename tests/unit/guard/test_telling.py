@@ -104,7 +104,7 @@ def test_a_rehearsal_tells_nothing_and_makes_no_file(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_named_with_its_place(tmp_path: Path) -> None:
     policy = write_policy(tmp_path, 'log = { file = "nowhere/decisions.log" }')
-    with pytest.raises(ConfigurationError, match=r"telemetry\.log\.file: cannot be opened"):
+    with pytest.raises(ConfigurationError, match=r"telemetry\.log\.file: cannot be made"):
         Guard.from_file(policy, clock=ISSUER.clock)
 
 

@@ -248,6 +248,7 @@ def test_a_file_is_there_again_when_its_folder_is(tmp_path: Path) -> None:
     folder, away = tmp_path / "log", tmp_path / "away"
     folder.mkdir()
     file = File(folder / "decisions")
+    file.write(b"0\n")
     folder.rename(away)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
@@ -257,9 +258,31 @@ def test_a_file_is_there_again_when_its_folder_is(tmp_path: Path) -> None:
     assert (folder / "decisions").read_bytes() == b"1\n"
 
 
-def test_a_file_that_cannot_be_opened_is_a_mistake_of_the_policy(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"telemetry\.log\.file: cannot be opened"):
-        File(tmp_path / "nowhere" / "decisions")
+@pytest.mark.parametrize(
+    ("name", "flaw"),
+    [
+        ("nowhere/decisions", "cannot be made: its folder is not there"),
+        (".", "is a folder"),
+        ("locked", "cannot be written: permission denied"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_a_mistake_of_the_policy(
+    name: str, flaw: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever runs the tests may write to everything.
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != tmp_path / "locked")
+    (tmp_path / "locked").touch()
+    with pytest.raises(ConfigurationError, match=f"telemetry.log.file: {flaw}"):
+        File(tmp_path / name)
+
+
+def test_a_file_is_made_when_there_is_something_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "decisions"
+    file = File(path)
+    assert not path.exists()
+    file.write(b"1\n")
+    file.write(b"2\n")
+    assert path.read_bytes() == b"1\n2\n"
 
 
 def test_standard_error_is_written_whole(capfd: pytest.CaptureFixture[str]) -> None:
