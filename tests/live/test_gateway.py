@@ -131,6 +131,24 @@ def test_the_operator_sees_how_it_is(gateway: Gateway) -> None:
     assert gateway.admin("/revoke")[0] == 405
 
 
+def test_metrics_of_all_workers_are_one_page(gateway: Gateway) -> None:
+    before = _admitted(gateway)
+    for _ in range(20):
+        assert gateway.ask(asked("/healthz"))[0] == 200
+    until(lambda: _admitted(gateway) == before + 20)
+    status, headers, page = gateway.admin("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain")
+    assert b"https://issuer.test" in page
+
+
+def _admitted(gateway: Gateway) -> float:
+    """How many requests for /healthz were admitted, by all workers."""
+    page = gateway.admin("/metrics")[2].decode()
+    lines = [one for one in page.splitlines() if 'route="/healthz"' in one and "admitted" in one]
+    return sum(float(one.rpartition(" ")[2]) for one in lines)
+
+
 class TestRevocation:
     """Whoever revokes shows the secret, and every worker hears of it."""
 

@@ -67,9 +67,9 @@ class Worker:
         if self._reports is None:
             return
         reloader = self.reloader
-        health = reloader.serving.guard.health()
+        health, counted = reloader.serving.guard.health(), reloader.serving.metrics.snapshot()
         report = this_process(
-            health, reloader.generation, None, ready=health.ready, broken=reloader.broken
+            health, reloader.generation, counted, ready=health.ready, broken=reloader.broken
         )
         try:
             write_report(self._reports, report)

@@ -16,6 +16,7 @@ from portvakt.guard.assembly import assemble_policy
 from portvakt.guard.fitting import secrets_of
 from portvakt.guard.guard import Guard
 from portvakt.stores.memory import MemoryStore
+from portvakt.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +43,13 @@ class Serving:
         table: its ``[gateway]``, as data.
         settings: the same, compiled.
         guard: who judges.
+        metrics: what it counts.
         auth: who answers the proxy.
         signer: signs who was admitted; None where headers tell it.
         under_way: requests that it is judging now.
     """
 
-    __slots__ = ("auth", "guard", "policy", "settings", "signer", "table", "under_way")
+    __slots__ = ("auth", "guard", "metrics", "policy", "settings", "signer", "table", "under_way")
 
     def __init__(self, path: Path, predecessor: Serving | None = None) -> None:
         """Read the policy file. No socket is opened, and nobody is asked.
@@ -73,7 +75,15 @@ class Serving:
         store = None
         if predecessor is not None and self._same_store(predecessor):
             store = predecessor.guard.parts.store
-        self.guard: Final[Guard] = assemble_policy(Guard, draft, self.policy, store=store)
+        # What the policy counts is counted by the guard; where it counts nothing, the gateway does.
+        own = None if self.policy.configuration.telemetry.metrics else Metrics()
+        observers = () if own is None else (own.counts,)
+        self.guard: Final[Guard] = assemble_policy(
+            Guard, draft, self.policy, observers=observers, store=store
+        )
+        if own is not None:
+            own.watch(self.guard.readings)
+        self.metrics: Final[Metrics] = self.guard.metrics if own is None else own
         self.auth: Final[ForwardAuth] = ForwardAuth(
             self.guard,
             self.settings.preset,

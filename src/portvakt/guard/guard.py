@@ -113,7 +113,7 @@ class Guard(Demanding):
         self.home = Home()
         if parts.telling is not None:
             observers = (*parts.telling.observers, *observers)
-            parts.telling.watch(self._readings)
+            parts.telling.watch(self.readings)
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
         self._answers = Answers(
             Challenges(self.realm, algorithms, parts.resource_metadata),

@@ -155,7 +155,8 @@ class Lifecycle(ABC):
             raise ConfigurationError("nothing is counted: state metrics under [telemetry]")
         return telling.metrics
 
-    def _readings(self) -> Iterable[Reading]:
+    def readings(self) -> Iterable[Reading]:
+        """Return what metrics read of :meth:`health`."""
         from portvakt.guard.readings import readings_of
 
         return readings_of(self.health())
