@@ -9,6 +9,7 @@ import pytest
 
 OPTIONAL = [
     "fastapi",
+    "litestar",
     "starlette",
     "typer",
     "rich",
@@ -71,6 +72,8 @@ def test_the_guard_works_without_any_optional_package() -> None:
     ("room", "missing", "extra"),
     [
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
+        ("portvakt.adapters.litestar", "litestar", "portvakt[litestar]"),
+        ("portvakt.adapters.starlette", "starlette", "portvakt[starlette]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
         ("portvakt.telemetry.prometheus", "prometheus_client", "portvakt[telemetry]"),
         ("portvakt.telemetry.opentelemetry", "opentelemetry", "portvakt[telemetry]"),
