@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from behaviour.served_by.asgi import ASGI
 from behaviour.served_by.fastapi import FASTAPI
+from behaviour.served_by.wsgi import WSGI
 
 if TYPE_CHECKING:
     from behaviour.serving import Adapter
@@ -13,4 +14,4 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS"]
 
 #: In the order in which the documentation has them.
-ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, FASTAPI)
+ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, FASTAPI, WSGI)
