@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from behaviour.served_by.asgi import ASGI
 from behaviour.served_by.fastapi import FASTAPI
+from behaviour.served_by.flask import FLASK
 from behaviour.served_by.wsgi import WSGI
 
 if TYPE_CHECKING:
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS"]
 
 #: In the order in which the documentation has them.
-ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, FASTAPI, WSGI)
+ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, FASTAPI, WSGI, FLASK)
