@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from behaviour.served_by.asgi import ASGI
+from behaviour.served_by.django import DJANGO, DJANGO_ASGI
+from behaviour.served_by.django_rest_framework import DJANGO_REST_FRAMEWORK
 from behaviour.served_by.fastapi import FASTAPI
 from behaviour.served_by.flask import FLASK
 from behaviour.served_by.wsgi import WSGI
@@ -15,4 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS"]
 
 #: In the order in which the documentation has them.
-ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, FASTAPI, WSGI, FLASK)
+ADAPTERS: Final[tuple[Adapter, ...]] = (
+    ASGI,
+    FASTAPI,
+    WSGI,
+    FLASK,
+    DJANGO,
+    DJANGO_ASGI,
+    DJANGO_REST_FRAMEWORK,
+)

@@ -51,7 +51,7 @@ try:
     from flask import Flask, abort, current_app, request
     from werkzeug.routing import Map, Rule
     from werkzeug.wrappers import Response as WerkzeugResponse
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ConfigurationError("Flask is missing: pip install 'portvakt[flask]'") from error
 
 __all__ = ["FlaskGuard"]
@@ -149,9 +149,9 @@ class FlaskGuard(Guard):
             view = app.view_functions.get(rule.endpoint)
             if rule.build_only or _is_flasks_own(view):
                 continue
-            methods = sorted(rule.methods or (EVERY_METHOD,))
-            if _answers_options(rule):
-                methods.remove("OPTIONS")
+            # Without a rule of its own, HEAD is refused before the view.
+            left_out = {"HEAD", "OPTIONS"} if _answers_options(rule) else {"HEAD"}
+            methods = sorted((rule.methods or {EVERY_METHOD}) - left_out)
             inspection.look_at(
                 _template(rule, app.url_map), methods, stated(view, self), place=rule.rule
             )

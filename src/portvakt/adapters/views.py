@@ -194,6 +194,15 @@ class Inspection:
             self._public.covers(everything, EVERY_METHOD),
         )
 
+    def methods_ruled(self, template: str) -> list[str]:
+        """Return the methods that rules are for, for a view that does not say which it answers.
+
+        It is not called for any other, where such requests are refused before it.
+        """
+        listed = {method for rule in self._rules.rules for method in rule.methods or ()}
+        found = [method for method in sorted(listed) if self._rules.covers(template, method)]
+        return found or [EVERY_METHOD]
+
     def look_at(
         self,
         template: str,

@@ -141,10 +141,21 @@ def check_underscores(guard: Guard, *, drops: bool) -> None:
         )
 
 
-def read_request(environ: Mapping[str, Any]) -> tuple[HttpRequest, str | None]:
-    """Return what an environ holds as the guard wants it, and why it cannot be judged, if so."""
-    path, flaw = _path_as_written(environ)
+def read_request(
+    environ: Mapping[str, Any], path: str | None = None, prefix: str | None = None
+) -> tuple[HttpRequest, str | None]:
+    """Return what an environ holds as the guard wants it, and why it cannot be judged, if so.
+
+    Parameters:
+        environ: what the server made of the request.
+        path: the path that the application goes by, if a framework has decoded it already.
+        prefix: likewise, where the application is mounted.
+    """
+    written, flaw = _path_as_written(environ, path, prefix)
     query: str = environ.get("QUERY_STRING") or ""
+    method: str = environ["REQUEST_METHOD"]
+    if method != method.upper():
+        flaw = flaw or "the method is not in capitals, and frameworks take it as if it were"
     headers = [
         (name[5:].replace("_", "-").lower(), value)
         for name, value in environ.items()
@@ -159,8 +170,8 @@ def read_request(environ: Mapping[str, Any]) -> tuple[HttpRequest, str | None]:
     except NotCertificate as error:
         flaw = flaw or f"the client certificate from the server: {error}"
     request = HttpRequest(
-        method=environ["REQUEST_METHOD"],
-        url=f"{path}?{query}" if query else path,
+        method=method,
+        url=f"{written}?{query}" if query else written,
         headers=tuple(headers),
         peer=_peer_of(environ),
         client_certificate=certificate,
@@ -199,40 +210,54 @@ def _certificate_of(environ: Mapping[str, Any]) -> bytes | None:
     return read_pem(text)
 
 
-def _path_as_written(environ: Mapping[str, Any]) -> tuple[str, str | None]:
+def _path_as_written(
+    environ: Mapping[str, Any], path: str | None, prefix: str | None
+) -> tuple[str, str | None]:
     """Return the path that the application routes by, encoded, and what is wrong with it."""
-    prefix, path = environ.get("SCRIPT_NAME") or "", environ.get("PATH_INFO") or ""
     try:
-        octets, before = path.encode("latin-1"), prefix.encode("latin-1")
+        octets = _octets(environ, "PATH_INFO", path)
+        before = _octets(environ, "SCRIPT_NAME", prefix)
     except UnicodeEncodeError:
         return "/", "PATH_INFO or SCRIPT_NAME is not as PEP 3333 has it"
     written = quote(octets, safe=_PLAIN)
     if _CONTROL.search(octets.decode("utf-8", "replace")):
         return written, "the path has a control character"
     for name in _TARGETS:
-        target = environ.get(name)
+        target: str | None = environ.get(name)
         if target is None:
             continue
         whole, _, query = target.partition("?")
         if not whole.startswith("/"):
             return written, "the target is not a path"
-        if unquote_to_bytes(_latin(whole)) != before + octets:
-            return written, f"{name} is not what PATH_INFO is decoded from"
         if query != (environ.get("QUERY_STRING") or ""):
             return written, f"{name} has another query than QUERY_STRING"
-        segments = whole.split("/")
-        cut = "/".join(segments[: prefix.count("/") + 1]) if prefix else ""
-        if unquote_to_bytes(_latin(cut)) != before:
-            return written, f"SCRIPT_NAME is not where {name} has it"
-        written = whole[len(cut) :]
+        # With the prefix in front; or without it, where a proxy has taken it off.
+        found = _rest(whole, before) if before else whole
+        if found is None or _decoded(found) != octets:
+            found = whole
+        if _decoded(found) != octets:
+            return written, f"{name} is not what PATH_INFO is decoded from"
+        written = found
     if not written.startswith("/") or written.startswith("//"):
         return written, "the target is not a path, or begins with two slashes"
     return written, None
 
 
-def _latin(text: str) -> bytes:
-    """Return the octets of a target; what no server could have received stands for itself."""
-    return text.encode("latin-1", "backslashreplace")
+def _octets(environ: Mapping[str, Any], name: str, text: str | None) -> bytes:
+    """Return a part of the path: of the environ, where each character is an octet, or as text."""
+    return (environ.get(name) or "").encode("latin-1") if text is None else text.encode()
+
+
+def _rest(whole: str, before: bytes) -> str | None:
+    """Cut as many segments off an encoded path as the prefix has; None if they are not it."""
+    segments = whole.split("/")
+    cut = "/".join(segments[: before.count(b"/") + 1])
+    return whole[len(cut) :] if _decoded(cut) == before else None
+
+
+def _decoded(path: str) -> bytes:
+    """Return the octets of an encoded path; what no server can have received stays escaped."""
+    return unquote_to_bytes(path.encode("latin-1", "backslashreplace"))
 
 
 def _adding_headers(environ: Environ, start_response: StartResponse) -> StartResponse:
