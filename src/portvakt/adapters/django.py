@@ -64,7 +64,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "DjangoGuard",
     "GuardMiddleware",
-    "NotAdmitted",
+    "answer",
     "guard_of_settings",
     "judgement_of",
     "token_of",

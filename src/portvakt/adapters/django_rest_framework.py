@@ -27,12 +27,11 @@ from typing import Any, Final, Unpack
 
 from portvakt.adapters.django import (
     DjangoGuard,
-    NotAdmitted,
     answer,
     judgement_of,
     token_of,
 )
-from portvakt.adapters.views import ANY_TOKEN, state
+from portvakt.adapters.views import ANY_TOKEN, NotAdmitted, state
 from portvakt.guard import (
     AccessToken,
     ConfigurationError,

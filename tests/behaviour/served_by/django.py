@@ -3,58 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-import django
 import pytest
-from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test.utils import override_settings
 from django.urls import path
 from django.views.decorators.http import require_safe
 
 from behaviour.sample import DEMANDS, OWN_DEMANDS, Sample
 from behaviour.serving import Adapter, Address, serve_asgi, serve_wsgi
+from django_project import project
 from portvakt import ConfigurationError
 from portvakt.adapters.django import DjangoGuard, token_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-__all__ = ["DJANGO", "DJANGO_ASGI", "project", "urlconf"]
-
-if not settings.configured:
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        DEFAULT_CHARSET="utf-8",
-        INSTALLED_APPS=["rest_framework"],
-        LOGGING_CONFIG=None,
-        MIDDLEWARE=["portvakt.adapters.django.GuardMiddleware"],
-        REST_FRAMEWORK={
-            "DEFAULT_AUTHENTICATION_CLASSES": [
-                "portvakt.adapters.django_rest_framework.TokenAuthentication"
-            ],
-            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-            "EXCEPTION_HANDLER": "portvakt.adapters.django_rest_framework.exception_handler",
-            "UNAUTHENTICATED_USER": None,
-        },
-    )
-    django.setup()
-
-
-def urlconf(patterns: list[Any]) -> ModuleType:
-    """A module of URLs."""
-    module = ModuleType("urls")
-    module.urlpatterns = patterns  # type: ignore[attr-defined]
-    return module
-
-
-def project(guard: DjangoGuard, patterns: list[Any]) -> Any:
-    """The settings of a project with these URLs."""
-    return override_settings(PORTVAKT_GUARD=guard, ROOT_URLCONF=urlconf(patterns))
+__all__ = ["DJANGO", "DJANGO_ASGI", "answer"]
 
 
 def answer(text: str | bytes) -> HttpResponse:

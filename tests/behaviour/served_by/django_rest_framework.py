@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-# First: it configures Django, without which the framework cannot be imported.
-from behaviour.served_by.django import answer, project  # isort: skip
+# First: Django has to be configured before the framework is imported.
+from django_project import project  # isort: skip
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 from rest_framework.decorators import api_view
-from rest_framework.request import Request
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from behaviour.sample import DEMANDS, OWN_DEMANDS, Sample
+from behaviour.served_by.django import answer
 from behaviour.serving import Adapter, Address, serve_wsgi
 from portvakt import ConfigurationError
 from portvakt.adapters.django import DjangoGuard
@@ -27,6 +27,8 @@ from portvakt.adapters.django_rest_framework import permits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rest_framework.request import Request
 
 __all__ = ["DJANGO_REST_FRAMEWORK"]
 
