@@ -15,7 +15,7 @@ __all__ = ["Behaviour", "behaviour", "every_behaviour"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The modules that hold behaviours, in the order in which the documentation has them.
-MODULES: Final = ("startup", "admission", "answers", "credentials", "paths", "traffic")
+MODULES: Final = ("startup", "admission", "answers", "credentials", "paths", "traffic", "lasting")
 
 _known: Final[dict[Any, Behaviour]] = {}
 

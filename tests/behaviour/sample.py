@@ -6,6 +6,7 @@ functions its framework calls where.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -17,7 +18,7 @@ from portvakt import Guard
 from portvakt.testing import FakeClient, FakeIssuer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from portvakt import AccessToken
 
@@ -70,6 +71,7 @@ class Sample:
         unreachable: an issuer that the policy trusts too, and whose keys cannot be had.
         client: a client whose tokens are bound to its key.
         reached: the path of every request that an endpoint has seen, in order.
+        guards: every guard that was made of it.
     """
 
     def __init__(self) -> None:
@@ -77,6 +79,7 @@ class Sample:
         self.unreachable: Final = FakeIssuer("https://unreachable.test", clock=time.time)
         self.client: Final = FakeClient(self.issuer, origin=ORIGIN)
         self.reached: list[str] = []
+        self.guards: list[Guard] = []
         self._lock = threading.Lock()
 
     @cached_property
@@ -113,6 +116,8 @@ class Sample:
                 {"path": "/stream", "scopes": ["read"]},
                 {"path": "/broken", "scopes": ["read"]},
                 {"path": "/bound", "sender_constraint": "dpop"},
+                {"path": "/live", "methods": ["GET"]},
+                {"path": "/events"},
             ],
         }
 
@@ -120,7 +125,9 @@ class Sample:
         """Make a guard of this policy, of the kind that an adapter takes."""
         # A guard that has just been made refuses proofs: it cannot know which were used before.
         past = [time.time() - 60]
-        return kind.from_config(self.config, clock=lambda: past.pop() if past else time.time())
+        guard = kind.from_config(self.config, clock=lambda: past.pop() if past else time.time())
+        self.guards.append(guard)
+        return guard
 
     @cached_property
     def reference(self) -> Guard:
@@ -163,6 +170,12 @@ class Sample:
         """Answer ``/stream``, piece by piece."""
         self.note("/stream")
         return (b"piece %d\n" % number for number in range(3))
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Answer ``/events`` with one event, and nothing more for as long as anybody listens."""
+        self.note("/events")
+        yield b"data: 1\n\n"
+        await asyncio.Event().wait()
 
     def broken(self) -> str:
         """Fail to answer ``/broken``."""

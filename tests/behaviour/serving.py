@@ -39,6 +39,7 @@ class Adapter(NamedTuple):
             show its routes, so that they are refused when they are called.
         lacks: what this adapter has not, and why, as the documentation says it; by the word with
             which a behaviour needs it.
+        lasting: whether it serves connections that outlive one answer: ``/live`` and ``/events``.
     """
 
     name: str
@@ -46,12 +47,15 @@ class Adapter(NamedTuple):
     serve: Callable[[Sample], AbstractContextManager[Address]]
     forget: Callable[[Sample], str] | None = None
     lacks: Mapping[str, str] = {}
+    lasting: bool = False
 
     def why_not(self, needs: frozenset[str]) -> str | None:
         """Say why a behaviour that needs these is none of this adapter; None if it is."""
         lacking = dict(self.lacks)
         if self.forget is None:
             lacking["routes"] = "the framework does not show its routes"
+        if not self.lasting:
+            lacking["lasting"] = "only ASGI's adapters serve WebSockets and end what lasts"
         return next((lacking[need] for need in sorted(needs) if need in lacking), None)
 
 

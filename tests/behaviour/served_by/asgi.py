@@ -25,6 +25,18 @@ def serve(sample: Sample) -> Iterator[Address]:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
+        if scope["type"] == "websocket":
+            sample.note(scope["path"])
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"]})
+            return
+        if scope["path"] == "/events":
+            kind = (b"content-type", b"text/event-stream")
+            await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+            async for event in sample.events():
+                await send({"type": "http.response.body", "body": event, "more_body": True})
         body, more = b"", True
         while more:
             message = await receive()
@@ -51,5 +63,6 @@ ASGI: Final = Adapter(
     name="asgi",
     title="ASGI",
     serve=serve,
+    lasting=True,
     lacks={"demands": "plain ASGI has no endpoints: what they demand is in the policy"},
 )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Final
 
 import pytest
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
@@ -20,7 +20,7 @@ from portvakt.adapters.fastapi import FastAPIGuard
 __all__ = ["FASTAPI"]
 
 
-def make_app(sample: Sample) -> FastAPI:
+def make_app(sample: Sample) -> FastAPI:  # noqa: C901  an endpoint each
     guard = sample.guard(FastAPIGuard)
     app = FastAPI()
     guard.protect(app)
@@ -68,6 +68,17 @@ def make_app(sample: Sample) -> FastAPI:
     async def broken() -> Response:
         return answer(sample.broken())
 
+    @app.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        sample.note("/live")
+        await socket.accept()
+        async for text in socket.iter_text():
+            await socket.send_text(text)
+
+    @app.get("/events")
+    async def events() -> Response:
+        return StreamingResponse(sample.events(), media_type="text/event-stream")
+
     return app
 
 
@@ -85,4 +96,4 @@ def forget(sample: Sample) -> str:
     return str(caught.value)
 
 
-FASTAPI: Final = Adapter(name="fastapi", title="FastAPI", serve=serve, forget=forget)
+FASTAPI: Final = Adapter(name="fastapi", title="FastAPI", serve=serve, forget=forget, lasting=True)
