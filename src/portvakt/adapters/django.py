@@ -12,8 +12,7 @@
 
     # project/views.py
     @guard.requires(scopes=["nhn:journal/read"])
-    def read(request, patient):
-        return JsonResponse({"reader": guard.token(request).subject})
+    def read(request, patient, token: AccessToken): ...
 
 It serves WSGI and ASGI, and views of both kinds. What :mod:`portvakt.adapters.wsgi` and
 :mod:`portvakt.adapters.asgi` say of paths, headers and certificates holds here too. The path that
@@ -23,22 +22,23 @@ The guard stands first in ``MIDDLEWARE``. What stands before it sees, and may an
 nobody has judged, as ``CorsMiddleware`` has to: browsers send preflights without a token.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any, Final, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 from urllib.parse import unquote
 
 from portvakt.adapters import asgi, wsgi
-from portvakt.adapters.asgi import Judgement
-from portvakt.adapters.views import (
-    ANY_TOKEN,
+from portvakt.adapters.demands import (
     NotAdmitted,
     admitted_token,
+    beyond_rules,
     demand_awaited,
     demand_blocked,
     is_ruled,
     state,
+    takes_token,
 )
+from portvakt.adapters.judgement import Judgement
 from portvakt.guard import (
     AccessToken,
     ConfigurationError,
@@ -72,8 +72,6 @@ __all__ = [
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_ATTRIBUTE: Final = "portvakt"
-
 
 def judgement_of(request: DjangoRequest) -> Judgement:
     """Return what the guard found about a request: its ``request.portvakt``.
@@ -81,7 +79,7 @@ def judgement_of(request: DjangoRequest) -> Judgement:
     Raises:
         ConfigurationError: if no guard stands in front of the view.
     """
-    judgement = getattr(request, _ATTRIBUTE, None)
+    judgement = getattr(request, "portvakt", None)
     if not isinstance(judgement, Judgement):
         raise ConfigurationError(
             "nothing was checked, as no guard stands in front: put "
@@ -109,7 +107,8 @@ class DjangoGuard(Guard):
 
         For functions, plain and async; and for methods of a class of views by Django's
         ``method_decorator``. It stands outermost. What the policy demands is demanded as well;
-        neither loosens the other. It does not verify the token a second time.
+        neither loosens the other. It does not verify the token a second time. A function that has a
+        parameter ``token`` gets the access token there; all find it with :meth:`token`.
 
         Parameters:
             scopes: all of them are needed; none means that any valid token will do.
@@ -123,23 +122,25 @@ class DjangoGuard(Guard):
         self.check_parts(requirement)
 
         def decorate(view: View) -> View:
+            given = takes_token(view)
+
             @wraps(view)
             def guarded(request: DjangoRequest, *args: Any, **kwargs: Any) -> Any:
                 try:
-                    self.demand_of(request, requirement, kwargs)
+                    token = self.demand_of(request, requirement, kwargs)
                 except NotAdmitted as refused:
                     return answer(refused.response, request)
-                return view(request, *args, **kwargs)
+                return view(request, *args, **kwargs, **({"token": token} if given else {}))
 
             @wraps(view)
             async def guarded_async(request: DjangoRequest, *args: Any, **kwargs: Any) -> Any:
                 judgement = judgement_of(request)
                 try:
-                    found = await demand_awaited(judgement, self, requirement, kwargs)
+                    found = await demand_awaited(judgement, self, kwargs, requirement)
                 except NotAdmitted as refused:
                     return answer(refused.response, request)
-                _keep(request, found)
-                return await view(request, *args, **kwargs)
+                token = _keep(request, found)
+                return await view(request, *args, **kwargs, **({"token": token} if given else {}))
 
             chosen = guarded_async if iscoroutinefunction(view) else guarded
             return cast("View", state(chosen, self, requirement))
@@ -147,19 +148,20 @@ class DjangoGuard(Guard):
         return decorate
 
     def demand_of(
-        self, request: DjangoRequest, requirement: Requirement, parameters: dict[str, Any]
-    ) -> None:
-        """Demand more of a request that was admitted.
+        self, request: DjangoRequest, requirement: Requirement, parameters: Mapping[str, Any]
+    ) -> AccessToken:
+        """Demand more of a request that was admitted; what comes of it is kept with the request.
 
         Parameters:
-            request: the request; what comes of it is kept there.
+            request: the request.
             requirement: what is demanded.
             parameters: what Django found in the path.
 
         Raises:
             NotAdmitted: if the request does not have it.
         """
-        _keep(request, demand_blocked(judgement_of(request), self, requirement, parameters))
+        judgement = demand_blocked(judgement_of(request), self, parameters, requirement)
+        return _keep(request, judgement)
 
     def token(self, request: DjangoRequest) -> AccessToken:
         """Return the access token of a request.
@@ -240,10 +242,10 @@ class GuardMiddleware:
         if flaw:
             decision = guard.malformed(judged, flaw)
         else:
-            decision = guard.check_blocking(judged, self._beyond_rules(judged))
+            decision = guard.check_blocking(judged, beyond_rules(guard, judged))
         if decision.response is not None:
             return answer(decision.response, request)
-        _keep(request, Judgement(guard, judged, decision))
+        request.portvakt = Judgement(guard, judged, decision)
         return _headed(self.get_response(request), request)
 
     async def _serve_async(self, request: DjangoRequest) -> HttpResponseBase:
@@ -252,14 +254,11 @@ class GuardMiddleware:
         if flaw:
             decision = guard.malformed(judged, flaw)
         else:
-            decision = await guard.check(judged, self._beyond_rules(judged))
+            decision = await guard.check(judged, beyond_rules(guard, judged))
         if decision.response is not None:
             return answer(decision.response, request)
-        _keep(request, Judgement(guard, judged, decision))
+        request.portvakt = Judgement(guard, judged, decision)
         return _headed(await self.get_response(request), request)
-
-    def _beyond_rules(self, judged: HttpRequest) -> Requirement | None:
-        return None if is_ruled(self.guard, judged) else ANY_TOKEN
 
     def _read(self, request: DjangoRequest) -> tuple[HttpRequest, str | None]:
         """Return a request as the guard wants it, and why it cannot be judged, if so."""
@@ -322,9 +321,10 @@ def _answer_of(decision: Decision, request: DjangoRequest) -> HttpResponse | Non
     return None if decision.response is None else answer(decision.response, request)
 
 
-def _keep(request: DjangoRequest, judgement: Judgement) -> None:
-    """Keep a judgement with a request; what Django REST framework wraps, it looks through."""
-    setattr(getattr(request, "_request", request), _ATTRIBUTE, judgement)
+def _keep(request: DjangoRequest, judgement: Judgement) -> AccessToken:
+    """Keep a judgement with a request, also inside one of Django REST framework's."""
+    getattr(request, "_request", request).portvakt = judgement
+    return admitted_token(judgement)
 
 
 def _headed(response: HttpResponseBase, request: DjangoRequest) -> HttpResponseBase:

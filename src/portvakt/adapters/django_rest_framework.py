@@ -25,13 +25,13 @@ before these classes see it. They verify nothing a second time.
 from collections.abc import Iterable
 from typing import Any, Final, Unpack
 
+from portvakt.adapters.demands import NotAdmitted, state
 from portvakt.adapters.django import (
     DjangoGuard,
     answer,
     judgement_of,
     token_of,
 )
-from portvakt.adapters.views import ANY_TOKEN, NotAdmitted, state
 from portvakt.guard import (
     AccessToken,
     ConfigurationError,
@@ -56,6 +56,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = ["Caller", "TokenAuthentication", "exception_handler", "permits"]
+
+
+#: Who asks has no token, so it does not matter which one would do.
+_ANY_TOKEN: Final = Requirement.of()
 
 
 class Caller:
@@ -140,7 +144,7 @@ def _unauthorized(request: Request) -> Response:
     """Return what the guard answers to a request that has no token at all."""
     judged = judgement_of(request).request
     anonymous = HttpRequest(method=judged.method, url=judged.url, peer=judged.peer)
-    response = judgement_of(request).guard.check_blocking(anonymous, ANY_TOKEN).response
+    response = judgement_of(request).guard.check_blocking(anonymous, _ANY_TOKEN).response
     if response is None:
         raise ConfigurationError("the guard admitted a request without the token it demanded")
     return response

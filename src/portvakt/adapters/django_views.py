@@ -14,8 +14,9 @@ from django.urls.converters import (
 )
 from django.urls.resolvers import RegexPattern, RoutePattern
 
-from portvakt.adapters.views import Inspection, stated, template_of
-from portvakt.guard import Guard, Requirement
+from portvakt.adapters.demands import stated
+from portvakt.adapters.forgotten import EVERY, Inspection, template_of
+from portvakt.guard import Guard, Requirement, Routes
 
 __all__ = ["demands_of", "inspect_urls"]
 
@@ -27,6 +28,11 @@ _PARAMETER: Final = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
 
 #: Frameworks whose own answer to OPTIONS calls no view.
 _FRAMEWORKS: Final = ("django.", "rest_framework.")
+
+_ADVICE: Final = (
+    "give each view @guard.requires(scopes=[...]), or a [[route]] in the policy with its scopes, "
+    "or with public = true if everyone may use it"
+)
 
 
 def inspect_urls(guard: Guard, urlconf: str | None = None) -> Inspection:
@@ -40,7 +46,7 @@ def inspect_urls(guard: Guard, urlconf: str | None = None) -> Inspection:
         guard: whose rules and demands count.
         urlconf: whose URLs; those of ``ROOT_URLCONF`` by default.
     """
-    inspection = Inspection(guard.routes)
+    inspection = Inspection(guard.routes, _ADVICE)
     _walk(inspection, guard, get_resolver(urlconf).url_patterns, "/")
     return inspection
 
@@ -57,21 +63,16 @@ def _walk(
     for one in patterns:
         path = prefix + _path_of(one)
         if isinstance(one, URLResolver):
-            every, open_ = inspection.covers_all(template_of(path))
-            _walk(
-                inspection,
-                guard,
-                one.url_patterns,
-                path,
-                ruled=ruled or every,
-                public=public or open_,
+            every, everyone = inspection.within(
+                template_of(path).rstrip("/"), ruled=ruled, public=public
             )
+            _walk(inspection, guard, one.url_patterns, path, ruled=every, public=everyone)
         elif isinstance(one, URLPattern):
             template = template_of(path)
-            for method in _methods(one.callback) or inspection.methods_ruled(template):
+            for method in _methods(one.callback) or _methods_ruled(guard.routes, template):
                 demands = demands_of(one.callback, method, guard)
                 inspection.look_at(
-                    template, [method], demands, place=path, ruled=ruled, public=public
+                    path, [method], demands, template=template, ruled=ruled, public=public
                 )
 
 
@@ -107,6 +108,15 @@ def _methods(view: Any) -> list[str]:
         for name in cls.http_method_names
         if name not in left_out and _handler(view, cls, name) is not None
     ]
+
+
+def _methods_ruled(rules: Routes, template: str) -> list[str]:
+    """Return the methods that rules are for, for a view that does not say which it answers.
+
+    It is not called for any other: such a request is refused before it.
+    """
+    listed = {method for rule in rules.rules for method in rule.methods or ()}
+    return [method for method in sorted(listed) if rules.covers(template, method)] or [EVERY]
 
 
 def demands_of(view: Any, method: str, guard: Guard) -> tuple[Requirement, ...]:

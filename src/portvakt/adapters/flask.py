@@ -8,8 +8,7 @@
 
     @app.get("/journal/<patient>")
     @guard.requires(scopes=["nhn:journal/read"])
-    def read(patient: str):
-        return {"reader": guard.token().subject}
+    def read(patient: str, token: AccessToken): ...
 
 
     guard.protect(app)
@@ -22,19 +21,18 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Final, TypeVar, Unpack
 
-from portvakt.adapters.asgi import KEY, judgement_of
-from portvakt.adapters.views import (
-    ANY_TOKEN,
-    EVERY_METHOD,
-    Inspection,
+from portvakt.adapters.demands import (
     NotAdmitted,
     admitted_token,
+    beyond_rules,
     demand_blocked,
     is_ruled,
     state,
     stated,
-    template_of,
+    takes_token,
 )
+from portvakt.adapters.forgotten import EVERY, Inspection, template_of
+from portvakt.adapters.judgement import KEY, judgement_of, token_of
 from portvakt.adapters.wsgi import Application, Environ, GuardMiddleware, StartResponse
 from portvakt.guard import (
     AccessToken,
@@ -48,13 +46,14 @@ from portvakt.guard import (
 )
 
 try:
-    from flask import Flask, abort, current_app, request
+    from flask import Flask, current_app, request
+    from werkzeug.exceptions import HTTPException
     from werkzeug.routing import Map, Rule
     from werkzeug.wrappers import Response as WerkzeugResponse
 except ModuleNotFoundError as error:
     raise ConfigurationError("Flask is missing: pip install 'portvakt[flask]'") from error
 
-__all__ = ["FlaskGuard"]
+__all__ = ["FlaskGuard", "token_of"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -62,6 +61,11 @@ View = TypeVar("View", bound=Callable[..., Any])
 _PARAMETER: Final = re.compile(r"<(?:([a-zA-Z_]\w*)(?:\(.*?\))?:)?([a-zA-Z_]\w*)>")
 
 _EXTENSION: Final = "portvakt"
+
+_ADVICE: Final = (
+    "give each view @guard.requires(scopes=[...]), or a [[route]] in the policy with its scopes, "
+    "or with public = true if everyone may use it"
+)
 
 
 class FlaskGuard(Guard):
@@ -106,7 +110,8 @@ class FlaskGuard(Guard):
 
         It stands below ``@app.get(...)``, or among the ``decorators`` of a class of views. What the
         policy demands is demanded as well; neither loosens the other. It does not verify the token
-        a second time: the application must be under :meth:`protect`.
+        a second time: the application must be under :meth:`protect`. A view that has a parameter
+        ``token`` gets the access token there; all find it with :meth:`token`.
 
         Parameters:
             scopes: all of them are needed; none means that any valid token will do.
@@ -120,9 +125,13 @@ class FlaskGuard(Guard):
         self.check_parts(requirement)
 
         def decorate(view: View) -> View:
+            given = takes_token(view)
+
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
-                self._demand(requirement)
+                token = self._demand(requirement)
+                if given:
+                    kwargs["token"] = token
                 return current_app.ensure_sync(view)(*args, **kwargs)
 
             return state(guarded, self, requirement)  # type: ignore[return-value]
@@ -144,31 +153,28 @@ class FlaskGuard(Guard):
             ConfigurationError: listing every view that is neither guarded nor in the policy, that
                 is guarded and public at once, or that demands tokens bound in two ways at once.
         """
-        inspection = Inspection(self.routes)
+        inspection = Inspection(self.routes, _ADVICE)
         for rule in app.url_map.iter_rules():
             view = app.view_functions.get(rule.endpoint)
             if rule.build_only or _is_flasks_own(view):
                 continue
             # Without a rule of its own, HEAD is refused before the view.
             left_out = {"HEAD", "OPTIONS"} if _answers_options(rule) else {"HEAD"}
-            methods = sorted((rule.methods or {EVERY_METHOD}) - left_out)
-            inspection.look_at(
-                _template(rule, app.url_map), methods, stated(view, self), place=rule.rule
-            )
+            methods = sorted((rule.methods or {EVERY}) - left_out)
+            template, demands = _template(rule, app.url_map), stated(view, self)
+            inspection.look_at(rule.rule, methods, demands, template=template)
         inspection.conclude()
 
-    def _demand(self, requirement: Requirement) -> None:
+    def _demand(self, requirement: Requirement) -> AccessToken:
         environ = request.environ
+        parameters = request.view_args or {}
         try:
-            environ[KEY] = demand_blocked(
-                judgement_of(environ), self, requirement, request.view_args or {}
-            )
+            judgement = demand_blocked(judgement_of(environ), self, parameters, requirement)
         except NotAdmitted as refused:
-            response = refused.response
-        else:
-            return
-        # As a whole response it goes past every error handler of the application.
-        abort(_answer(response))
+            # With a whole response in it, it goes past every error handler of the application.
+            raise HTTPException(response=_answer(refused.response)) from None
+        environ[KEY] = judgement
+        return admitted_token(judgement)
 
     def _refuse_forgotten(self) -> WerkzeugResponse | None:
         """Keep a request from a view that nobody guards: the policy alone says what it needs."""
@@ -198,8 +204,7 @@ class _FlaskMiddleware(GuardMiddleware):
 
     def judge(self, request: HttpRequest) -> Decision:
         """Judge by the rule for this request; without one, by whether the token is valid."""
-        ruled = is_ruled(self.guard, request)
-        return self.guard.check_blocking(request, None if ruled else ANY_TOKEN)
+        return self.guard.check_blocking(request, beyond_rules(self.guard, request))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; the first only after every view was looked at."""

@@ -32,7 +32,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
-from portvakt.adapters.asgi import KEY, Judgement, decision_of, judgement_of, token_of
+from portvakt.adapters.judgement import KEY, Judgement, decision_of, judgement_of, token_of
 from portvakt.guard import (
     ConfigurationError,
     Decision,
