@@ -55,7 +55,9 @@ class Adapter(NamedTuple):
         if self.forget is None:
             lacking["routes"] = "the framework does not show its routes"
         if not self.lasting:
-            lacking["lasting"] = "only ASGI's adapters serve WebSockets and end what lasts"
+            lacking["lasting"] = (
+                "only the adapters for ASGI and its frameworks end what outlives one answer"
+            )
         return next((lacking[need] for need in sorted(needs) if need in lacking), None)
 
 

@@ -8,6 +8,7 @@
     # project/settings.py
     PORTVAKT_GUARD = "project.guards.guard"
     MIDDLEWARE = ["portvakt.adapters.django.GuardMiddleware", ...]
+    INSTALLED_APPS = ["portvakt.adapters.django.Portvakt", ...]  # for manage.py check
 
 
     # project/views.py
@@ -52,7 +53,9 @@ from portvakt.guard import (
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.apps import AppConfig
     from django.conf import settings
+    from django.core.checks import Error, Tags, register
     from django.http import HttpRequest as DjangoRequest
     from django.http import HttpResponse, HttpResponseBase
     from django.utils.module_loading import import_string
@@ -64,7 +67,9 @@ except ModuleNotFoundError as error:
 __all__ = [
     "DjangoGuard",
     "GuardMiddleware",
+    "Portvakt",
     "answer",
+    "check_views",
     "guard_of_settings",
     "judgement_of",
     "token_of",
@@ -197,6 +202,29 @@ def guard_of_settings() -> DjangoGuard:
             "the setting PORTVAKT_GUARD has to name a DjangoGuard, as 'project.guards.guard'"
         )
     return found
+
+
+def check_views(**_: object) -> list[Any]:
+    """Return every view that was forgotten as an error of Django's system checks."""
+    try:
+        guard_of_settings().check_routes()
+    except ConfigurationError as error:
+        return [
+            Error(f"{one.place}: {one.message}" if one.place else one.message, id="portvakt.E001")
+            for one in error.problems
+        ]
+    return []
+
+
+class Portvakt(AppConfig):  # type: ignore[misc]
+    """For ``INSTALLED_APPS``: lets ``manage.py check`` look for forgotten views."""
+
+    name = "portvakt.adapters.django"
+    label = "portvakt"
+
+    def ready(self) -> None:
+        """Register the check."""
+        register(check_views, Tags.security)
 
 
 class GuardMiddleware:
