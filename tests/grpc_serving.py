@@ -145,12 +145,12 @@ def serving(
             finally:
                 server.stop(None).wait()
         else:
-            with _aio(made) as target:
+            with aio_serving(made) as target:
                 yield target
 
 
 @contextmanager
-def _aio(made: Callable[[], tuple[Any, str]]) -> Iterator[str]:
+def aio_serving(made: Callable[[], tuple[Any, str]]) -> Iterator[str]:
     """Run an asyncio server on a thread with a loop of its own."""
     started = threading.Event()
     state: dict[str, Any] = {}

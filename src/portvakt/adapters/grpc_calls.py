@@ -1,11 +1,8 @@
 """One gRPC call: read as the guard wants it, refused as gRPC says it, and found by its handler."""
 
-import re
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import unquote
+from typing import Any, Final, NamedTuple
 
 import grpc
 
@@ -15,21 +12,20 @@ from portvakt.guard import (
     Decision,
     Guard,
     HttpRequest,
-    NotCertificate,
     Requirement,
-    read_pem,
+    read_grpc_call,
 )
 
 __all__ = [
     "CALL",
     "PROBLEM",
     "Call",
-    "Context",
     "Metadata",
     "Refusing",
     "call_of",
     "current_decision",
     "current_token",
+    "metadata_of",
     "read_call",
     "refusing",
 ]
@@ -47,30 +43,8 @@ _CODES: Final = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
-#: What a response's headers say of its body, which gRPC does not send as one.
-_OF_THE_BODY: Final = frozenset({"content-type", "content-length", "cache-control"})
-
-#: The ``:path`` of a call. A query would be judged without it and served with it.
-_METHOD: Final = re.compile(r"/[^\x00-\x20\x7f-\x9f?#]*")
-
-#: The peer of a connection by a Unix socket. The guard's policy has the same word for it.
-_UNIX: Final = "unix"
-
-
-class Context(Protocol):
-    """What is read of a call, from a context of the blocking server or of the other one."""
-
-    def invocation_metadata(self) -> Any:
-        """Return the metadata that the caller sent."""
-        ...
-
-    def peer(self) -> str:
-        """Return who is at the other end of the connection."""
-        ...
-
-    def auth_context(self) -> Any:
-        """Return what is known of the peer by TLS."""
-        ...
+#: Headers that mean nothing in gRPC: it has no such body, and nothing stores its answers.
+_OF_HTTP: Final = frozenset({"content-type", "content-length", "cache-control"})
 
 
 class Call(NamedTuple):
@@ -127,67 +101,23 @@ def current_token() -> AccessToken | None:
     return call_of().decision.token
 
 
-def read_call(method: str, context: Context) -> tuple[HttpRequest, str | None]:
+def read_call(method: str, context: Any) -> tuple[HttpRequest, str | None]:
     """Return a call as HTTP sees it, and why it cannot be judged, if so.
 
     Parameters:
-        method: its full name, as ``/package.Service/Method``: the path of the request.
-        context: what is known of the call.
+        method: its full name, as ``/package.Service/Method``.
+        context: what is known of the call: a context of either server.
     """
-    flaw = None if _METHOD.fullmatch(method) else "the method is not a path"
-    certificate = None
-    shown = context.auth_context().get("x509_pem_cert")
-    if shown:
-        # gRPC hands over verified certificates only: it asks for none, or demands one and verifies.
-        try:
-            certificate = _certificate(shown)
-        except NotCertificate as error:
-            flaw = flaw or f"the client certificate from the server: {error}"
-    request = HttpRequest(
-        method="POST",
-        url=method,
-        headers=tuple(
-            [(key, _text(value)) for key, value in context.invocation_metadata() or ()],
-        ),
-        peer=_peer(context.peer()),
-        client_certificate=certificate,
+    certificates = context.auth_context().get("x509_pem_cert") or ()
+    return read_grpc_call(
+        method, context.invocation_metadata() or (), context.peer(), tuple(certificates)
     )
-    return request, flaw
 
 
-def _text(value: str | bytes) -> str:
-    """Return a value of metadata as text in which each character is one octet.
-
-    ``-bin`` metadata comes decoded; here it is base64 again, as it was sent.
-    """
-    if isinstance(value, bytes):
-        return b64encode(value).decode("ascii")
-    # gRPC decodes as UTF-8 what is to be ASCII.
-    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
-
-
-def _certificate(shown: Sequence[bytes]) -> bytes:
-    if len(shown) != 1:
-        raise NotCertificate("several")
-    try:
-        return read_pem(shown[0].decode("ascii"))
-    except UnicodeDecodeError:
-        raise NotCertificate("not ASCII") from None
-
-
-def _peer(stated: str) -> str | None:
-    """Return the address in gRPC's name of a peer: ``ipv4:192.0.2.1:50000``, ``ipv6:``, ``unix:``.
-
-    It is the socket's: nothing that the caller sends is in it.
-    """
-    kind, _, rest = stated.partition(":")
-    if kind in {"unix", "unix-abstract"}:
-        return _UNIX
-    if kind == "ipv4":
-        return rest.rpartition(":")[0]
-    if kind == "ipv6":
-        return unquote(rest).rpartition(":")[0].strip("[]")
-    return None
+def metadata_of(headers: Iterable[tuple[str, str]]) -> Metadata:
+    """Return headers as metadata, without those that speak of a body, or to caches."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    return tuple([one for one in lowered if one[0] not in _OF_HTTP])
 
 
 class Refusing(NamedTuple):
@@ -210,12 +140,7 @@ def refusing(decision: Decision) -> Refusing | None:
     response, refusal = decision.response, decision.refusal
     if response is None:
         return None
-    metadata: list[tuple[str, str | bytes]] = [
-        (name.lower(), value)
-        for name, value in response.headers
-        if name.lower() not in _OF_THE_BODY
-    ]
-    metadata.append((PROBLEM, response.body))
+    metadata = (*metadata_of(response.headers), (PROBLEM, response.body))
     code = _CODES.get(response.status, grpc.StatusCode.UNIMPLEMENTED)
     details = "Only HTTP has an answer to this." if refusal is None else refusal.code.sentence
-    return Refusing(code, details, tuple(metadata))
+    return Refusing(code, details, metadata)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 import grpc.aio
 
+from portvakt.adapters.grpc_calls import metadata_of
+
 if TYPE_CHECKING:
     from portvakt.adapters.grpc_calls import Metadata
     from portvakt.guard import Decision
@@ -27,9 +29,7 @@ class _Pending:
     """
 
     def __init__(self, decision: Decision) -> None:
-        self.headers: Metadata | None = (
-            tuple((name.lower(), value) for name, value in decision.headers) or None
-        )
+        self.headers: Metadata | None = metadata_of(decision.headers) or None
 
     def taken(self, metadata: Any = ()) -> Metadata:
         """Return all that is to be sent with *metadata*, now and never again."""

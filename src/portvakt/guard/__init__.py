@@ -3,6 +3,7 @@
 from portvakt.errors import ConfigurationError, Problem
 from portvakt.guard.guard import Guard
 from portvakt.http.certificate import NotCertificate, read_pem
+from portvakt.http.grpc_call import read_grpc_call
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
 from portvakt.policy.access_token import AccessToken
@@ -28,5 +29,6 @@ __all__ = [
     "Routes",
     "SenderConstraint",
     "agreed",
+    "read_grpc_call",
     "read_pem",
 ]
