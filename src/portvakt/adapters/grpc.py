@@ -51,6 +51,7 @@ try:
     from portvakt.adapters.grpc_blocking import Handler, guarded
     from portvakt.adapters.grpc_calls import call_of, current_decision, current_token
     from portvakt.adapters.grpc_server import AioServer, Methods, Server, ServerOptions, mark
+    from portvakt.adapters.lasting import Lasting
 except ImportError as error:
     raise ConfigurationError("gRPC is missing: pip install 'portvakt[grpc]'") from error
 
@@ -231,6 +232,7 @@ class _AioInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, guard: Guard, methods: Methods) -> None:
         self._guard = guard
         self._methods = methods
+        self._lasting = Lasting(guard)
 
     async def intercept_service(
         self,
@@ -240,4 +242,5 @@ class _AioInterceptor(grpc.aio.ServerInterceptor):
         """Return a handler that judges each call before it serves it."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        return guarded_aio(self._guard, method, self._methods.demand(method, handler), handler)
+        demand = self._methods.demand(method, handler)
+        return guarded_aio(self._guard, method, demand, handler, self._lasting.watch)

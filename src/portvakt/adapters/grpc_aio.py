@@ -17,7 +17,8 @@ from portvakt.adapters.grpc_blocking import KINDS, NOT_FOUND, Handler
 from portvakt.adapters.grpc_blocking import guarded as guarded_blocking
 from portvakt.adapters.grpc_calls import CALL, Call, read_call, refusing
 from portvakt.adapters.grpc_headers import AioHeading
-from portvakt.adapters.grpc_watch import watching
+from portvakt.adapters.grpc_watch import leased
+from portvakt.adapters.watch import Watch
 
 if TYPE_CHECKING:
     from portvakt.guard import Guard, Requirement
@@ -25,12 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["guarded"]
 
 Judge = Callable[[Any], Awaitable[Call]]
+LookOut = Callable[[], Watch]
 
 
 def guarded(
-    guard: Guard, method: str, requirement: Requirement | None, handler: Handler | None
+    guard: Guard,
+    method: str,
+    requirement: Requirement | None,
+    handler: Handler | None,
+    look_out: LookOut,
 ) -> Handler:
-    """Return a handler that serves admitted calls only; see the blocking server's."""
+    """Return a handler that serves admitted calls only; see the blocking server's.
+
+    Parameters:
+        guard: who judges.
+        method: the full name of the method.
+        requirement: what the method demands beside the policy's rule.
+        handler: what serves the method.
+        look_out: finds what watches calls that stream, on the running event loop.
+    """
     judge = partial(_judged, guard, method, requirement)
     if handler is None:
         return grpc.stream_stream_rpc_method_handler(partial(_unknown, judge))
@@ -48,7 +62,7 @@ def guarded(
     early, late = handler.request_deserializer, None
     if not handler.request_streaming:
         early, late = None, handler.request_deserializer
-    guarding = partial(run, judge, behaviour, late, watched=any(streaming))
+    guarding = partial(run, judge, behaviour, late, look_out if any(streaming) else None)
     return make(guarding, early, handler.response_serializer)
 
 
@@ -73,37 +87,39 @@ async def _coroutine(
     judge: Judge,
     behaviour: Callable[[Any, Any], Awaitable[Any]],
     deserialize: Callable[[bytes], Any] | None,
+    look_out: LookOut | None,
     argument: Any,
     context: Any,
-    *,
-    watched: bool,
 ) -> Any:
     """Serve a method that returns one response, or writes its responses itself."""
     call = await judge(context)
     # Each call is a task, and so a context of its own.
     CALL.set(call)
     heading = AioHeading(context, call.decision)
-    async with watching(call, context, watched=watched), heading:
-        message = argument if deserialize is None else deserialize(argument)
-        return await behaviour(message, heading.context)
+    with leased(call, context, look_out):
+        async with heading:
+            message = argument if deserialize is None else deserialize(argument)
+            return await behaviour(message, heading.context)
 
 
 async def _generator(
     judge: Judge,
     behaviour: Callable[[Any, Any], Any],
     deserialize: Callable[[bytes], Any] | None,
+    look_out: LookOut | None,
     argument: Any,
     context: Any,
-    *,
-    watched: bool,
 ) -> AsyncIterator[Any]:
     """Serve a method that yields its responses."""
     call = await judge(context)
     CALL.set(call)
     heading = AioHeading(context, call.decision)
-    async with watching(call, context, watched=watched), heading:
-        message = argument if deserialize is None else deserialize(argument)
-        async with aclosing(behaviour(message, heading.context)) as responses:
-            async for response in responses:
-                await heading.send()
-                yield response
+    with leased(call, context, look_out) as lease:
+        async with heading:
+            message = argument if deserialize is None else deserialize(argument)
+            async with aclosing(behaviour(message, heading.context)) as responses:
+                async for response in responses:
+                    if lease is not None and lease.has_ended():
+                        await lease.abort()
+                    await heading.send()
+                    yield response

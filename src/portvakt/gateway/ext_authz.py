@@ -75,7 +75,8 @@ class ExtAuthz:
         trusts: given a call as HTTP sees it (peer, metadata as headers, certificate), whether
             what it says of others is believed. Never true by default.
         identity: given an admission, the headers that tell the API who was admitted, each name
-            beginning with :data:`PREFIX`. They take the place of what the client sent.
+            beginning with :data:`PREFIX`. They take the place of what the client sent; one that
+            is empty is removed. None: they would be too long, and so the request is refused.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class ExtAuthz:
         guard: Guard,
         *,
         trusts: Callable[[HttpRequest], bool],
-        identity: Callable[[Decision], Iterable[tuple[str, str]]],
+        identity: Callable[[Decision], Iterable[tuple[str, str]] | None],
     ) -> None:
         self._guard = guard
         self._trusts = trusts
@@ -119,9 +120,15 @@ class ExtAuthz:
         decision = (
             self._guard.malformed(request, flaw) if flaw else await self._guard.check(request)
         )
+        told: Iterable[tuple[str, str]] | None = ()
+        if decision.response is None:
+            told = self._identity(decision)
+            if told is None:
+                flaw = "what the API is to be told of it is too long for headers"
+                decision = self._guard.malformed(request, flaw)
         if decision.response is not None:
             return _denied(decision.response)
-        return _admitted(request, self._identity(decision), decision.headers)
+        return _admitted(request, told or (), decision.headers)
 
 
 def read_check_request(message: bytes) -> tuple[HttpRequest, str | None]:
@@ -175,14 +182,15 @@ def _admitted(
     Whatever the client sent under a name that some server reads as one of ours is removed, but for
     those that are set: Envoy removes last, and what is set takes the place of what was there.
     """
-    told = [(name.lower(), value) for name, value in identity]
-    stated = {name for name, _ in told}
-    removed = {name.lower() for name, _ in request.headers if _folded(name).startswith(PREFIX)}
+    told = {name.lower(): value for name, value in identity}
+    stated = [(name, value) for name, value in told.items() if value]
+    sent = {name.lower() for name, _ in request.headers if _folded(name).startswith(PREFIX)}
+    removed = (sent | told.keys()) - {name for name, _ in stated}
     response = CheckResponse(
         status={"code": _OK},
         ok_response={
-            "headers": _options(told),
-            "headers_to_remove": sorted(removed - stated),
+            "headers": _options(stated),
+            "headers_to_remove": sorted(removed),
             "response_headers_to_add": _options(headers),
         },
     )
