@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import grpc
 import grpc.aio
 
+from portvakt import ConfigurationError
 from portvakt.adapters.grpc import GrpcGuard, current_token
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ KINDS: Final = {
 FLAVOURS: Final = ("blocking", "aio", "migrating")
 
 
-def guard_of(issuer: FakeIssuer, **overrides: Any) -> GrpcGuard:
+def guard_of(issuer: FakeIssuer, *, observers: Iterable[Any] = (), **overrides: Any) -> GrpcGuard:
     """A guard of the adapter's class, by the clock of an issuer; see FakeIssuer.guard."""
     issuer.clock.advance(-60)
     try:
-        return GrpcGuard.from_config(issuer.config(**overrides), clock=issuer.clock)
+        config = issuer.config(**overrides)
+        return GrpcGuard.from_config(config, clock=issuer.clock, observers=observers)
     finally:
         issuer.clock.advance(60)
 
@@ -106,6 +108,24 @@ def handlers(servicer: Any, only: Iterable[str] = KINDS) -> Handlers:
     }
 
 
+def make_server(
+    flavour: str,
+    guard: GrpcGuard,
+    requirements: Mapping[str, Any] | None = None,
+    *,
+    interceptors: Iterable[Any] = (),
+) -> Callable[..., Any]:
+    """What makes a guarded server of a flavour, given a thread pool."""
+    others: list[Any] = list(interceptors)
+
+    def make(pool: ThreadPoolExecutor) -> Any:
+        if flavour == "blocking":
+            return guard.server(pool, requirements, interceptors=others)
+        return guard.aio_server(requirements, interceptors=others, migration_thread_pool=pool)
+
+    return make
+
+
 @contextmanager
 def serving(
     flavour: str,
@@ -167,9 +187,8 @@ def aio_serving(made: Callable[[], tuple[Any, str]]) -> Iterator[str]:
     def run() -> None:
         try:
             asyncio.run(main())
-        except BaseException as error:
+        except ConfigurationError as error:
             state["error"] = error
-            raise
         finally:
             started.set()
 

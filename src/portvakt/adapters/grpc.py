@@ -50,7 +50,14 @@ try:
     from portvakt.adapters.grpc_aio import guarded as guarded_aio
     from portvakt.adapters.grpc_blocking import Handler, guarded
     from portvakt.adapters.grpc_calls import call_of, current_decision, current_token
-    from portvakt.adapters.grpc_server import AioServer, Methods, Server, ServerOptions, mark
+    from portvakt.adapters.grpc_server import (
+        AioServer,
+        Methods,
+        Server,
+        ServerOptions,
+        is_marked,
+        mark,
+    )
     from portvakt.adapters.lasting import Lasting
 except ImportError as error:
     raise ConfigurationError("gRPC is missing: pip install 'portvakt[grpc]'") from error
@@ -151,14 +158,21 @@ class GrpcGuard(Guard):
             demands: whatever else :meth:`~portvakt.Requirement.of` takes, as ``security_level=4``.
 
         Raises:
-            ConfigurationError: if a scope is not one word, or a demand could never be met.
+            ConfigurationError: if a scope is not one word, or a demand could never be met; if the
+                method is decorated already.
         """
         requirement = Requirement.of(scopes, **demands)
         self.check_parts(requirement)
 
         def decorate(method: Method) -> Method:
-            mark(method, self, requirement)
-            return _insisting(method, lambda: self._insist(requirement))
+            if is_marked(method):
+                raise ConfigurationError(
+                    "requires() is there twice: state all that a method demands in one"
+                )
+            # The method itself stays as it is: another class may have it, too.
+            made = _insisting(method, lambda: self._insist(requirement))
+            mark(made, self, requirement)
+            return made
 
         return decorate
 

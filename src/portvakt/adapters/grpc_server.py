@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Mapping
 
-__all__ = ["AioServer", "Methods", "Server", "ServerOptions", "demand_of", "mark"]
+__all__ = ["AioServer", "Methods", "Server", "ServerOptions", "demand_of", "is_marked", "mark"]
 
 #: Where a method of a servicer has what it demands, and of whose guard.
 _MARK = "__portvakt_demand__"
@@ -36,16 +36,13 @@ class ServerOptions(TypedDict, total=False):
 
 
 def mark(method: object, guard: Guard, requirement: Requirement) -> None:
-    """Write on a method what it demands.
-
-    Raises:
-        ConfigurationError: if something is written there already.
-    """
-    if getattr(method, _MARK, None) is not None:
-        raise ConfigurationError(
-            "requires() is there twice: state all that a method demands in one"
-        )
+    """Write on a method what it demands."""
     setattr(method, _MARK, (guard, requirement))
+
+
+def is_marked(method: object) -> bool:
+    """Whether it says what it demands."""
+    return getattr(method, _MARK, None) is not None
 
 
 def demand_of(guard: Guard, handler: Handler | None) -> Requirement | None:
