@@ -95,11 +95,14 @@ async def _coroutine(
     call = await judge(context)
     # Each call is a task, and so a context of its own.
     CALL.set(call)
-    heading = AioHeading(context, call.decision)
-    with leased(call, context, look_out):
+    response = None
+    with leased(call, context, look_out) as lease:
+        heading = AioHeading(context, call.decision, lease)
         async with heading:
             message = argument if deserialize is None else deserialize(argument)
-            return await behaviour(message, heading.context)
+            response = await behaviour(message, heading.context)
+    # None, if it was ended: gRPC then sends why, and nothing else.
+    return response
 
 
 async def _generator(
@@ -113,13 +116,14 @@ async def _generator(
     """Serve a method that yields its responses."""
     call = await judge(context)
     CALL.set(call)
-    heading = AioHeading(context, call.decision)
     with leased(call, context, look_out) as lease:
+        heading = AioHeading(context, call.decision, lease)
         async with heading:
             message = argument if deserialize is None else deserialize(argument)
             async with aclosing(behaviour(message, heading.context)) as responses:
                 async for response in responses:
-                    if lease is not None and lease.has_ended():
-                        await lease.abort()
+                    if heading.ended():
+                        break
                     await heading.send()
-                    yield response
+                    with heading.sending():
+                        yield response

@@ -127,10 +127,19 @@ def _stream(
     with Watch(call, context, watched=watched) as watch, heading:
         message = _deserialized(deserialize, argument, context)
         responses = iter(here.run(behaviour, message, heading.context))
-        while (response := here.run(next, responses, _END)) is not _END:
-            watch.look()
-            heading.send()
-            yield response
+        try:
+            while (response := here.run(next, responses, _END)) is not _END:
+                if watch.ended():
+                    return
+                heading.send()
+                yield response
+        finally:
+            # Now, and not when nobody refers to it any more: the handler has things to put away.
+            here.run(getattr(responses, "close", _nothing))
+
+
+def _nothing() -> None:
+    """Close what has nothing to close."""
 
 
 def _deserialized(deserialize: Callable[[bytes], Any] | None, argument: Any, context: Any) -> Any:

@@ -6,16 +6,18 @@ sends none, what is to be added goes out by itself, before the first response or
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import grpc.aio
 
 from portvakt.adapters.grpc_calls import metadata_of
+from portvakt.adapters.grpc_watch import CallEnded
 
 if TYPE_CHECKING:
     from portvakt.adapters.grpc_calls import Metadata
+    from portvakt.adapters.grpc_watch import CallLease
     from portvakt.guard import Decision
 
 __all__ = ["AioHeading", "Heading"]
@@ -67,21 +69,37 @@ class Heading:
 
 
 class AioHeading:
-    """Does the same for a handler of the asyncio server.
+    """Does the same for a handler of the asyncio server, and looks at each message that it writes.
+
+    Parameters:
+        context: the context of the call.
+        decision: what became of it.
+        lease: ends it, if it goes on for longer than its token is good.
 
     Attributes:
-        context: as above.
+        context: as above; it has its own only where there is nothing to add and nothing to end.
     """
 
-    def __init__(self, context: Any, decision: Decision) -> None:
+    def __init__(self, context: Any, decision: Decision, lease: CallLease | None) -> None:
         self._inner = context
         self._pending = _Pending(decision)
-        self.context: Any = context if self._pending.headers is None else _AioContext(self, context)
+        self._lease = lease
+        plain = self._pending.headers is None and lease is None
+        self.context: Any = context if plain else _AioContext(self, context)
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Keep the call from being ended while something is sent."""
+        return nullcontext() if self._lease is None else self._lease.sending()
+
+    def ended(self) -> bool:
+        """Whether nothing may be sent any more."""
+        return self._lease is not None and self._lease.has_ended()
 
     async def send(self, metadata: Any = ()) -> None:
         """Send *metadata* and what is still to be added, if there is any of them."""
         if metadata or self._pending.headers is not None:
-            await self._inner.send_initial_metadata(self._pending.taken(metadata))
+            with self.sending():
+                await self._inner.send_initial_metadata(self._pending.taken(metadata))
 
     async def __aenter__(self) -> None:
         """Wait for the handler."""
@@ -129,12 +147,16 @@ class _AioContext(_Delegating):
         await self._heading.send(initial_metadata)
 
     async def write(self, message: Any) -> None:
+        if self._heading.ended():
+            raise CallEnded
         await self._heading.send()
-        await self._context.write(message)
+        with self._heading.sending():
+            await self._context.write(message)
 
     async def abort(self, code: Any, details: str = "", *further: Any) -> NoReturn:
         await self._heading.send()
-        await self._context.abort(code, details, *further)
+        with self._heading.sending():
+            await self._context.abort(code, details, *further)
         raise AssertionError  # As above.
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager, suppress
-from contextvars import Context
-from threading import Event, Thread
+from math import inf
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
@@ -19,10 +19,10 @@ from portvakt.adapters.watch import Lease
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portvakt.adapters import watch
+    from portvakt.adapters.watch import Watch as LookOut
     from portvakt.guard import Refusal
 
-__all__ = ["Watch", "abort", "leased"]
+__all__ = ["CallEnded", "CallLease", "Watch", "abort", "conclude", "leased"]
 
 _log: Final = logging.getLogger("portvakt")
 
@@ -31,10 +31,21 @@ _THREAD: Final = "portvakt-grpc-watch"
 #: Seconds between two looks at least, for a clock that stands just before the end.
 _SHORTEST: Final = 0.01
 
+#: Seconds without a response after which none is being sent any more, unless its caller does not
+#: read.
+_QUIET: Final = 0.25
+
 #: How a call is ended where even the reason cannot be found.
 _FAULT: Final = Refusing(
     grpc.StatusCode.UNAVAILABLE, "The request cannot be checked at the moment.", ()
 )
+
+
+def conclude(context: Any, refusal: Refusing) -> None:
+    """Have gRPC send a refusal as the status, when the handler of the call is done."""
+    context.set_trailing_metadata(refusal.metadata)
+    context.set_code(refusal.code)
+    context.set_details(refusal.details)
 
 
 def abort(context: Any, refusal: Refusing) -> NoReturn:
@@ -62,15 +73,27 @@ class Watch:
         self._context = context
         self._watched = watched and call.decision.token is not None
         self._over = Event()
+        self._ending = Lock()
+        self._responded_at = -inf
 
-    def look(self) -> None:
-        """End the call from its own thread, if its token is not good any more."""
+    def ended(self) -> bool:
+        """Whether the call is over, because its token is not good any more.
+
+        Asked before each response, on the call's own thread: if it is, the handler has nothing more
+        to say, and its caller hears why.
+        """
         if not self._watched:
-            return
-        found = self._guard.still_good(self._decision, self._demands)
-        if found is not None:
+            return False
+        with self._ending:
+            if self._over.is_set():
+                return True
+            found = self._guard.still_good(self._decision, self._demands)
+            if found is None:
+                self._responded_at = monotonic()
+                return False
             self._over.set()
-            abort(self._context, self._refusing(found))
+            conclude(self._context, self._refusing(found))
+            return True
 
     def __enter__(self) -> Self:
         """Start looking."""
@@ -116,66 +139,105 @@ class Watch:
         """End the call from another thread than its own.
 
         The blocking server has one way to do that: the caller hears that the call was cancelled,
-        and not why. The asyncio server lets anyone abort.
+        and not why. The asyncio server lets anyone abort, but not while it sends a response.
         """
         cancel = getattr(self._context, "cancel", None)
-        if cancel is not None:
-            cancel()
-            return
-        with suppress(Exception):  # abort() raises, for the handler to stop; it stops by itself.
-            abort(self._context, refusal)
+        while cancel is None and (left := self._responded_at + _QUIET - monotonic()) > 0:
+            if self._over.wait(left):
+                return
+        with self._ending:
+            if self._over.is_set():
+                return
+            self._over.set()
+            if cancel is not None:
+                cancel()
+                return
+            # abort() raises, for the handler to stop; this one hears it at its next message.
+            with suppress(Exception):
+                abort(self._context, refusal)
 
 
-class _Lease(Lease):
-    """A call whose handler is asynchronous, with all others under the watch of its event loop."""
+class CallLease(Lease):
+    """A call whose handler is asynchronous, with all others under the watch of its event loop.
 
-    __slots__ = ("_context", "_serving", "_telling")
+    gRPC sends a status only when it sends nothing else. So the handler is cancelled when nothing is
+    being sent, and what cancelled it is answered by :meth:`answer` on the call's own task. While
+    something is being sent, which a caller who does not read can draw out, nothing else is passed
+    on: each response is looked at.
+    """
+
+    __slots__ = ("_before", "_cancelled", "_context", "_sending", "_serving")
 
     def __init__(self, call: Call, context: Any) -> None:
         demands = () if call.requirement is None else (call.requirement,)
         super().__init__(Judgement(call.guard, call.request, call.decision, demands), {})
         self._context = context
-        self._serving = asyncio.current_task()
-        self._telling: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[Any] | None = asyncio.current_task()
+        # Somebody else may be cancelling it already.
+        self._before = 0 if self._serving is None else self._serving.cancelling()
+        self._cancelled = 0
+        self._sending = 0
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Keep the handler from being cancelled while something is sent."""
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
 
     def end(self) -> None:
-        """Tell the caller why, and cancel the handler; again, if it does not let go."""
-        if self._telling is None:
-            # In a context of its own: it is nobody's call.
-            self._telling = asyncio.get_running_loop().create_task(self._tell(), context=Context())
-        elif self._serving is not None:
+        """Cancel the handler, and again if it does not let go."""
+        if self._serving is not None and not self._sending:
+            self._cancelled += 1
             self._serving.cancel()
 
-    async def _tell(self) -> None:
-        with suppress(Exception):  # abort() raises, for the handler to stop; that is next.
-            await self.abort()
+    def came_of_it(self, error: BaseException) -> bool:
+        """Whether the handler raised an error because the call ends, which needs no other answer.
+
+        Called once, when the handler has let go.
+        """
+        ours = isinstance(error, Exception)
         if self._serving is not None:
-            self._serving.cancel()
+            for _ in range(self._cancelled):
+                self._serving.uncancel()
+            if isinstance(error, asyncio.CancelledError):
+                ours = self._cancelled > 0 and self._serving.cancelling() <= self._before
+        return ours and self.ending is not None
 
-    async def abort(self) -> None:
-        """End the call with a refusal."""
-        refusal = (None if self.ending is None else refusing(self.ending)) or _FAULT
-        await self._context.abort(refusal.code, refusal.details, refusal.metadata)
+    def answer(self) -> None:
+        """Have gRPC send why the call ends, if it does, as the status of a handler that is done."""
+        if self.ending is not None:
+            conclude(self._context, refusing(self.ending) or _FAULT)
+
+
+class CallEnded(Exception):  # noqa: N818  it says what happened
+    """A handler writes to a call that has ended with its access token."""
 
 
 @contextmanager
 def leased(
-    call: Call, context: Any, look_out: Callable[[], watch.Watch] | None
-) -> Iterator[_Lease | None]:
+    call: Call, context: Any, look_out: Callable[[], LookOut] | None
+) -> Iterator[CallLease | None]:
     """End a call whose handler is asynchronous, while it is under way; see :class:`Watch`.
 
     Parameters:
         call: what was admitted.
         context: its context.
-        look_out: finds the watch of the event loop; None: the call streams nothing.
+        look_out: finds what watches the calls of the event loop; None: this one streams nothing.
     """
     if look_out is None or call.decision.token is None:
         yield None
         return
-    lease = _Lease(call, context)
+    lease = CallLease(call, context)
     watch = look_out()
     watch.add(lease)
     try:
         yield lease
+    except BaseException as error:
+        if not lease.came_of_it(error):
+            raise
     finally:
         watch.drop(lease)
+    lease.answer()
