@@ -82,8 +82,8 @@ def scope_of(token: str | None, kind: str = "http", path: str = "/", **more: Any
 
 def connected(
     loop: str,
-    guard: Guard | GuardMiddleware,
-    app: Application | None,
+    guard: Guard,
+    app: Application,
     scope: Scope,
     test: Callable[[Client], Awaitable[None]],
     *,
@@ -93,7 +93,7 @@ def connected(
 
     async def serve() -> Client:
         client = Client(scope)
-        middleware = guard if isinstance(guard, GuardMiddleware) else GuardMiddleware(app, guard)  # type: ignore[arg-type]  given with a guard
+        middleware = GuardMiddleware(app, guard)
         for message in says:
             client.say(**message)
         async with anyio.create_task_group() as tasks:

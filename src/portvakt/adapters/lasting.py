@@ -42,8 +42,8 @@ _log: Final = logging.getLogger("portvakt")
 #: RFC 6455's registry: the server cannot tell at the moment, and the client may come again.
 _TRY_AGAIN_LATER: Final = 1013
 
-#: Seconds that a client who does not read has for the end of its connection, and that an application
-#: has to let go of it when it was told.
+#: Seconds that a client who does not read has for the end of its connection, and that an
+#: application has to let go of it when it was told.
 _PATIENCE: Final = 1.0
 
 _EVENTS: Final = b"text/event-stream"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from lasting import LOOPS, Client, connected, scope_of
-from portvakt import Code, Decision, HttpRequest
-from portvakt.adapters.asgi import GuardMiddleware
 from portvakt.adapters.lasting import ConnectionEnded
 from portvakt.guard import lasting
 from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from portvakt import Guard
     from portvakt.adapters.asgi import Receive, Scope, Send
 
@@ -81,7 +77,7 @@ def test_a_websocket_lives_as_long_as_its_token(loop: str, issuer: FakeIssuer) -
             client.say(type="websocket.receive", text=text)
             with anyio.fail_after(5):
                 while len(app.heard) <= moment:
-                    await anyio.sleep(0)
+                    await anyio.lowlevel.checkpoint()
         issuer.clock.set(end - 0.001)
         await anyio.sleep(0.05)
         client.say(type="websocket.receive", text="d")
