@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from behaviour.served_by.asgi import ASGI
 from behaviour.served_by.fastapi import FASTAPI
+from behaviour.served_by.grpc import GRPC
 from behaviour.served_by.litestar import LITESTAR
 from behaviour.served_by.starlette import STARLETTE
 
@@ -15,4 +16,4 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS"]
 
 #: In the order in which the documentation has them.
-ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, STARLETTE, FASTAPI, LITESTAR)
+ADAPTERS: Final[tuple[Adapter, ...]] = (ASGI, STARLETTE, FASTAPI, LITESTAR, GRPC)
