@@ -241,6 +241,19 @@ def test_without_rules_only_who_has_a_token_hears_what_is_not_there(flavour: str
     assert (holder.code, holder.details) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
+@pytest.mark.attack("HTTP-11", "API-07")
+@pytest.mark.twin("HTTP-11")
+def test_nothing_that_the_caller_sent_is_in_a_refusal(channel: grpc.Channel) -> None:
+    token = ISSUER.token(scopes=["write"], claims={"sub": 'canary"sub', "jti": "canary-jti"})
+    for path in (f"{PATH}/Read", "/canary.Service/Canary"):
+        for credential in (token, token[:-4] + "AAAA", "canary.token.here"):
+            answer = call(channel, "Read", [*bearer(credential), ("x-canary", "c")], path=path)
+            shown = f"{answer.details}{answer.initial}{answer.trailing}"
+            assert answer.code is not grpc.StatusCode.OK
+            assert "canary" not in shown.lower()
+            assert not any(len(part) > 9 and part in shown for part in credential.split("."))
+
+
 class NoKeys(KeySource):
     """Keys that cannot be had."""
 
