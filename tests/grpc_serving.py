@@ -165,13 +165,15 @@ def serving(
             finally:
                 server.stop(None).wait()
         else:
-            with aio_serving(made) as target:
+            with aio_serving(made, pool) as target:
                 yield target
 
 
 @contextmanager
-def aio_serving(made: Callable[[], tuple[Any, str]]) -> Iterator[str]:
-    """Run an asyncio server on a thread with a loop of its own."""
+def aio_serving(
+    made: Callable[[], tuple[Any, str]], pool: ThreadPoolExecutor | None = None
+) -> Iterator[str]:
+    """Run an asyncio server on a thread with a loop of its own, until its pool is done with it."""
     started = threading.Event()
     state: dict[str, Any] = {}
 
@@ -183,6 +185,8 @@ def aio_serving(made: Callable[[], tuple[Any, str]]) -> Iterator[str]:
         started.set()
         await over.wait()
         await server.stop(None)
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown)
 
     def run() -> None:
         try:

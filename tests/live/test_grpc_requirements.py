@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ from grpc_serving import (
     serving,
 )
 from portvakt import ConfigurationError, Requirement
-from portvakt.adapters.grpc import current_token
+from portvakt.adapters.grpc import current_decision, current_token
 from portvakt.testing import FakeIssuer
 
 if TYPE_CHECKING:
@@ -433,3 +434,39 @@ def test_a_handlers_own_threads_are_used() -> None:
             assert call(channel, "Read", bearer(READER)).code is OK
 
     assert names[0].startswith("own")
+
+
+def test_a_handler_asks_for_the_decision_too() -> None:
+    guard = guard_of(ISSUER)
+    found: list[Any] = []
+
+    def read(request: str, context: Any) -> str:
+        found.append(current_decision())
+        return request
+
+    method: Any = grpc.unary_unary_rpc_method_handler(read, bytes.decode, encoded)
+    make = make_server("blocking", guard, {f"{PATH}/Read": Requirement.of(["read"])})
+    with (
+        serving("blocking", make, {SERVICE: {"Read": method}}) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
+        assert call(channel, "Read", bearer(READER)).code is OK
+
+    assert found[0].admitted
+    assert found[0].token.scopes == {"read"}
+    with pytest.raises(ConfigurationError, match="no guard stands in front"):
+        current_decision()
+
+
+def test_an_asyncio_server_can_be_waited_for_and_stopped_whenever() -> None:
+    async def test() -> None:
+        guard = guard_of(ISSUER)
+        server = guard.aio_server()
+        server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        assert await server.wait_for_termination(0.01) is True  # It did not stop meanwhile.
+        await server.stop(None)
+        await server.stop(None)
+        assert await server.wait_for_termination(1) is False
+
+    asyncio.run(test())

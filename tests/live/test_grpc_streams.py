@@ -14,6 +14,8 @@ import pytest
 
 from grpc_serving import FLAVOURS, PATH, SERVICE, bearer, encoded, guard_of, make_server, serving
 from portvakt import Code, Refusal, Requirement
+from portvakt.adapters.grpc_calls import Call
+from portvakt.adapters.grpc_watch import CallEnded, Watch
 from portvakt.guard import lasting
 from portvakt.testing import FakeIssuer
 
@@ -240,11 +242,15 @@ def test_a_stream_on_which_nothing_happens_ends_with_its_token(
 
 @pytest.mark.attack("HTTP-16")
 @pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("every", [60.0, 0.01])
 def test_nothing_more_is_sent_when_the_token_has_expired(
-    issuer: FakeIssuer, flavour: str, monkeypatch: pytest.MonkeyPatch
+    issuer: FakeIssuer, flavour: str, every: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The look in between comes too late: the message itself is looked at.
-    monkeypatch.setattr(lasting, "_LOOK_EVERY", 60.0)
+    if flavour != "migrating" and every < 1:
+        pytest.skip("it has ended before there is anything to send")
+    # The look in between comes too late, or must wait for what may be under way: the message itself
+    # is looked at.
+    monkeypatch.setattr(lasting, "_LOOK_EVERY", every)
     api = Slow()
     with (
         opened(flavour, guard_of(issuer), api) as target,
@@ -252,6 +258,7 @@ def test_nothing_more_is_sent_when_the_token_has_expired(
     ):
         stream = start(channel, "List", token_of(issuer), api)
         issuer.clock.advance(300 + issuer.trusted.leeway)
+        time.sleep(0.05)
         api.going_on.release()
 
         with pytest.raises(grpc.RpcError) as error:
@@ -354,6 +361,112 @@ class Stubborn:
                 await asyncio.sleep(10)
             except asyncio.CancelledError:
                 self.cancelled += 1
+
+
+class Deaf:
+    """A handler that goes on writing."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def chat(self, requests: Any, context: Any) -> None:
+        async for request in requests:
+            await context.write(request)
+            break
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            try:
+                await context.write("more")
+            except Exception as error:
+                self.error = error
+                raise
+
+
+@pytest.mark.attack("HTTP-16")
+def test_a_handler_that_goes_on_writing_writes_to_nobody(issuer: FakeIssuer) -> None:
+    api = Deaf()
+    method: Any = grpc.stream_stream_rpc_method_handler(api.chat, bytes.decode, encoded)
+    make = make_server("aio", guard_of(issuer), {f"{PATH}/Chat": Requirement.of(["read"])})
+    with (
+        serving("aio", make, {SERVICE: {"Chat": method}}) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
+        stream = Stream(channel, "Chat", token_of(issuer))
+        assert next(stream.call) == "first"
+        issuer.clock.advance(300 + issuer.trusted.leeway)
+
+        assert stream.end() == ENDED
+        stream.send(done=True)
+
+    assert isinstance(api.error, CallEnded)
+
+
+class Big:
+    """Sends more than a connection takes from who does not read."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def list(self, request: str, context: Any) -> Any:
+        while True:
+            yield "x" * 1_000_000
+            self.sent += 1
+
+    async def chat(self, requests: Any, context: Any) -> None:
+        while True:
+            await context.write("x" * 1_000_000)
+            self.sent += 1
+
+
+@pytest.mark.attack("HTTP-16")
+@pytest.mark.parametrize("method", ["List", "Chat"])
+def test_who_does_not_read_gets_no_more_than_was_under_way(issuer: FakeIssuer, method: str) -> None:
+    api = Big()
+    kind = {"List": "unary_stream", "Chat": "stream_stream"}[method]
+    made: Any = getattr(grpc, f"{kind}_rpc_method_handler")(
+        getattr(api, method.lower()), bytes.decode, encoded
+    )
+    make = make_server("aio", guard_of(issuer), {f"{PATH}/{method}": Requirement.of(["read"])})
+    with (
+        serving("aio", make, {SERVICE: {method: made}}) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
+        stream = Stream(channel, method, token_of(issuer))
+        assert next(stream.call)
+        before = -1
+        while before != api.sent:
+            before = api.sent
+            time.sleep(0.1)
+        issuer.clock.advance(300 + issuer.trusted.leeway)
+        time.sleep(0.05)
+
+        received = 1
+        with suppress(grpc.RpcError):
+            for _ in stream.call:
+                received += 1
+        stream.send(done=True)
+
+    assert (stream.call.code(), stream.call.details()) == ENDED
+    assert received <= before + 2
+
+
+def test_a_call_is_ended_once() -> None:
+    issuer = FakeIssuer()
+    guard = guard_of(issuer)
+    decision = guard.check_blocking(issuer.request(issuer.token()))
+    ended: list[str] = []
+
+    class Context:
+        def cancel(self) -> None:
+            ended.append("cancelled")
+
+    watch = Watch(Call(guard, issuer.request(), decision, None), Context(), watched=True)
+    watch._end(None)
+    watch._end(Refusal(Code.TOKEN_EXPIRED))
+
+    assert ended == ["cancelled"]
+    assert watch.ended()
 
 
 def test_a_handler_that_does_not_let_go_is_cancelled_again(issuer: FakeIssuer) -> None:

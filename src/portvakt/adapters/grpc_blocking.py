@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 
@@ -84,10 +84,9 @@ def judged(guard: Guard, method: str, requirement: Requirement | None, context: 
     return Call(guard, request, decision, requirement)
 
 
-def _unknown(judge: Callable[[Any], Call], _requests: Any, context: Any) -> NoReturn:
+def _unknown(judge: Callable[[Any], Call], _requests: Any, context: Any) -> None:
     judge(context)
     context.abort(grpc.StatusCode.UNIMPLEMENTED, NOT_FOUND)
-    raise AssertionError  # As above.
 
 
 def _unary(

@@ -7,7 +7,7 @@ sends none, what is to be added goes out by itself, before the first response or
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -131,11 +131,10 @@ class _Context(_Delegating):
     def send_initial_metadata(self, initial_metadata: Any) -> None:
         self._heading.send(initial_metadata)
 
-    def abort(self, code: Any, details: str = "", *further: Any) -> NoReturn:
+    def abort(self, code: Any, details: str = "", *further: Any) -> None:
         # Some contexts send the status at once, and nothing can come before it later.
         self._heading.send()
         self._context.abort(code, details, *further)
-        raise AssertionError  # abort() never returns.
 
 
 class _AioContext(_Delegating):
@@ -153,11 +152,10 @@ class _AioContext(_Delegating):
         with self._heading.sending():
             await self._context.write(message)
 
-    async def abort(self, code: Any, details: str = "", *further: Any) -> NoReturn:
+    async def abort(self, code: Any, details: str = "", *further: Any) -> None:
         await self._heading.send()
         with self._heading.sending():
             await self._context.abort(code, details, *further)
-        raise AssertionError  # As above.
 
 
 # They are contexts to whoever asks: everything that one has, they have from theirs.

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import grpc
 
@@ -48,11 +48,10 @@ def conclude(context: Any, refusal: Refusing) -> None:
     context.set_details(refusal.details)
 
 
-def abort(context: Any, refusal: Refusing) -> NoReturn:
+def abort(context: grpc.ServicerContext, refusal: Refusing) -> NoReturn:
     """End a call with a refusal, from the thread of its handler."""
     context.set_trailing_metadata(refusal.metadata)
     context.abort(refusal.code, refusal.details)
-    raise AssertionError  # abort() never returns.
 
 
 class Watch:
@@ -106,15 +105,14 @@ class Watch:
         self._over.set()
 
     def _run(self) -> None:
-        refusal = _FAULT
         try:
             found = self._found()
-            if found is None:
-                return
-            refusal = self._refusing(found)
         except Exception as error:  # noqa: BLE001  nobody stays whom nobody looks at
             _log.error("internal error, call ended: %s", type(error).__name__)
-        self._end(refusal)
+            self._end(None)
+            return
+        if found is not None:
+            self._end(found)
 
     def _found(self) -> Refusal | None:
         """Look until something is found, or the call is over."""
@@ -135,8 +133,8 @@ class Watch:
     def _refusing(self, found: Refusal) -> Refusing:
         return refusing(self._guard.end(self._request, self._decision, found)) or _FAULT
 
-    def _end(self, refusal: Refusing) -> None:
-        """End the call from another thread than its own.
+    def _end(self, found: Refusal | None) -> None:
+        """End the call from another thread than its own, for what was found; None: for a fault.
 
         The blocking server has one way to do that: the caller hears that the call was cancelled,
         and not why. The asyncio server lets anyone abort, but not while it sends a response.
@@ -149,6 +147,7 @@ class Watch:
             if self._over.is_set():
                 return
             self._over.set()
+            refusal = _FAULT if found is None else self._refusing(found)
             if cancel is not None:
                 cancel()
                 return
@@ -172,9 +171,9 @@ class CallLease(Lease):
         demands = () if call.requirement is None else (call.requirement,)
         super().__init__(Judgement(call.guard, call.request, call.decision, demands), {})
         self._context = context
-        self._serving: asyncio.Task[Any] | None = asyncio.current_task()
-        # Somebody else may be cancelling it already.
-        self._before = 0 if self._serving is None else self._serving.cancelling()
+        # gRPC serves each call in a task. Somebody else may be cancelling it already.
+        self._serving = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._before = self._serving.cancelling()
         self._cancelled = 0
         self._sending = 0
 
@@ -189,7 +188,7 @@ class CallLease(Lease):
 
     def end(self) -> None:
         """Cancel the handler, and again if it does not let go."""
-        if self._serving is not None and not self._sending:
+        if not self._sending:
             self._cancelled += 1
             self._serving.cancel()
 
@@ -199,11 +198,10 @@ class CallLease(Lease):
         Called once, when the handler has let go.
         """
         ours = isinstance(error, Exception)
-        if self._serving is not None:
-            for _ in range(self._cancelled):
-                self._serving.uncancel()
-            if isinstance(error, asyncio.CancelledError):
-                ours = self._cancelled > 0 and self._serving.cancelling() <= self._before
+        for _ in range(self._cancelled):
+            self._serving.uncancel()
+        if isinstance(error, asyncio.CancelledError):
+            ours = self._cancelled > 0 and self._serving.cancelling() <= self._before
         return ours and self.ending is not None
 
     def answer(self) -> None:

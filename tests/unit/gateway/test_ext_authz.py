@@ -257,3 +257,22 @@ def test_the_request_has_no_peer_and_none_of_the_pseudo_headers() -> None:
     assert flaw is None
     assert (request.method, request.url, request.peer) == ("PUT", "/a?b=c", None)
     assert request.headers == (("x-a", "1"),)
+
+
+def test_an_identity_that_is_too_long_for_headers_admits_nobody() -> None:
+    gate = ExtAuthz(GUARD, trusts=lambda _: False, identity=lambda _: None)
+    message = check_request("GET", "/journal/1", [bearer(HONEST)])
+
+    assert verdict(asyncio.run(gate.answer(message))).status == 400
+    assert verdict(asyncio.run(GATE.answer(message))).admitted
+
+
+def test_what_is_told_with_an_empty_value_is_taken_away() -> None:
+    """An API must not find there what the client wrote, nor what no token says."""
+    told = (("X-Portvakt-Subject", "me"), ("X-Portvakt-Pid", ""))
+    gate = ExtAuthz(GUARD, trusts=lambda _: False, identity=lambda _: told)
+
+    said = verdict(asyncio.run(gate.answer(check_request("GET", "/healthz"))))
+
+    assert said.set == (("x-portvakt-subject", "me"),)
+    assert said.removed == ("x-portvakt-pid",)
