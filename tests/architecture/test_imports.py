@@ -8,6 +8,7 @@ import sys
 import pytest
 
 OPTIONAL = ["fastapi", "litestar", "starlette", "typer", "rich", "uvicorn", "httpx2", "pytest"]
+OPTIONAL += ["grpc", "google.protobuf"]
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +64,9 @@ def test_the_guard_works_without_any_optional_package() -> None:
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
         ("portvakt.adapters.litestar", "litestar", "portvakt[litestar]"),
         ("portvakt.adapters.starlette", "starlette", "portvakt[starlette]"),
+        ("portvakt.adapters.grpc", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "google.protobuf.message", "portvakt[grpc]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
     ],
 )

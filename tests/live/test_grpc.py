@@ -112,28 +112,30 @@ def test_a_call_without_a_token_is_refused_with_the_challenge_and_the_problem(
 
 
 FORGERY: Final = Forgery.against(ISSUER.builder(["read"]), several_keys=True)
+REFUSED: Final = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+}
 APPLICABLE: Final = [row.id for row in FAULTS if row.applies(ISSUER.builder(["read"]), FORGERY)]
 
 
 @pytest.mark.attack("API-12")
-@pytest.mark.parametrize("fault", APPLICABLE)
-def test_no_forged_token_gets_in(channel: grpc.Channel, fault: str) -> None:
-    token = ISSUER.forged(fault, ["read"])
-    if not (token.isascii() and token.isprintable()):
-        pytest.skip("no client of gRPC can send it")
+def test_no_forged_token_gets_in(channel: grpc.Channel) -> None:
+    assert len(APPLICABLE) > 50
+    for fault in APPLICABLE:
+        token = ISSUER.forged(fault, ["read"])
+        if not (token.isascii() and token.isprintable()):
+            continue  # No client of gRPC can send it.
 
-    answer = call(channel, "Read", bearer(token))
+        answer = call(channel, "Read", bearer(token))
 
-    if fault == "big":
-        # It has more octets than gRPC takes as metadata, which then answers itself.
-        assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        return
-    assert answer.code in {
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.INVALID_ARGUMENT,
-    }
-    assert refusal(answer)
+        if fault == "big":
+            # It has more octets than gRPC takes as metadata, which then answers itself.
+            assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            continue
+        assert answer.code in REFUSED, fault
+        assert refusal(answer)
 
 
 @pytest.mark.twin("API-12")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from portvakt.http.response import Response
     from portvakt.policy.decision import Decision
 
-__all__ = ["PREFIX", "SERVICE", "ExtAuthz"]
+__all__ = ["PREFIX", "SERVICE", "ExtAuthz", "read_check_request"]
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 
