@@ -18,6 +18,8 @@ OPTIONAL = [
     "pytest",
     "prometheus_client",
     "opentelemetry",
+    "grpc",
+    "google.protobuf",
 ]
 
 
@@ -74,6 +76,9 @@ def test_the_guard_works_without_any_optional_package() -> None:
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
         ("portvakt.adapters.litestar", "litestar", "portvakt[litestar]"),
         ("portvakt.adapters.starlette", "starlette", "portvakt[starlette]"),
+        ("portvakt.adapters.grpc", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "google.protobuf.message", "portvakt[grpc]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
         ("portvakt.telemetry.prometheus", "prometheus_client", "portvakt[telemetry]"),
         ("portvakt.telemetry.opentelemetry", "opentelemetry", "portvakt[telemetry]"),

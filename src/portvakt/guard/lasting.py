@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from portvakt.clock import stopwatch
 from portvakt.errors import Refused, Unavailable
 from portvakt.guard.answers import Sight
+from portvakt.home import finish
 from portvakt.refusal import Code, Refusal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from portvakt.clock import Clock
     from portvakt.guard.answers import Answers
     from portvakt.guard.parts import Parts
+    from portvakt.home import Home
     from portvakt.http.request import HttpRequest
     from portvakt.policy.decision import Decision
     from portvakt.policy.issuer import TrustedIssuer
@@ -49,11 +51,13 @@ class Lasting(ABC):
         issuers: whose tokens are accepted, by name.
         parts: what else its policy asks for.
         clock: what time it is.
+        home: where it does its input and output.
     """
 
     issuers: Mapping[str, TrustedIssuer]
     parts: Parts
     clock: Clock
+    home: Home
     _answers: Answers
 
     def lasts_until(self, decision: Decision) -> float:
@@ -142,6 +146,10 @@ class Lasting(ABC):
             _log.error("internal error, connection ended: %s", type(error).__name__)
             return Refusal(Code.INTERNAL_ERROR)
         return None
+
+    def ask_again_blocking(self, request: HttpRequest, decision: Decision) -> Refusal | None:
+        """Do what :meth:`ask_again` does, from code without an event loop."""
+        return finish(self.home.blocked(self.ask_again, request, decision))
 
     @abstractmethod
     async def _ask_again(
