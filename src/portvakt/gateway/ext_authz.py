@@ -22,7 +22,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from portvakt.errors import ConfigurationError
+from portvakt.errors import ConfigurationError, Problem
+from portvakt.gateway.identity import PREFIX
 from portvakt.http.certificate import NotCertificate
 from portvakt.http.forwarded import FORMS
 from portvakt.http.grpc_call import read_grpc_call
@@ -37,18 +38,15 @@ except ImportError as error:
     raise ConfigurationError("gRPC is missing: pip install 'portvakt[grpc]'") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from portvakt.guard.guard import Guard
     from portvakt.http.response import Response
     from portvakt.policy.decision import Decision
 
-__all__ = ["PREFIX", "SERVICE", "ExtAuthz", "read_check_request"]
+__all__ = ["PREFIX", "SERVICE", "ExtAuthz", "read_check_request", "register", "start"]
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
-
-#: What the names of all headers begin with that say who was admitted.
-PREFIX: Final = "x-portvakt-"
 
 #: A target that is a path. Envoy has no other to ask about, but for CONNECT.
 _TARGET: Final = re.compile(r"/[^\x00-\x20\x7f-\x9f#]*")
@@ -92,13 +90,10 @@ class ExtAuthz:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve ``Check`` there. Ports, TLS, start and stop are the server's."""
-        # No deserializer: what is no message gets an answer too.
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
-            self._serve
-        )
-        server.add_registered_method_handlers(SERVICE, {"Check": handler})
+        register(server, self.serve)
 
-    async def _serve(self, message: bytes, context: Any) -> bytes:
+    async def serve(self, message: bytes, context: Any) -> bytes:
+        """Answer one call, if it comes from who is believed."""
         asking, flaw = read_grpc_call(
             f"/{SERVICE}/Check",
             context.invocation_metadata() or (),
@@ -129,6 +124,31 @@ class ExtAuthz:
         if decision.response is not None:
             return _denied(decision.response)
         return _admitted(request, told or (), decision.headers)
+
+
+def register(server: grpc.aio.Server, serve: Callable[[bytes, Any], Awaitable[bytes]]) -> None:
+    """Have a server call *serve* for each ``Check``, with its octets and its context."""
+    # No deserializer: what is no message gets an answer too.
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(serve)
+    server.add_registered_method_handlers(SERVICE, {"Check": handler})
+
+
+async def start(place: str, serve: Callable[[bytes, Any], Awaitable[bytes]]) -> grpc.aio.Server:
+    """Return a server, without TLS, that answers at a place: an address and port, or ``unix:``.
+
+    Raises:
+        ConfigurationError: if it cannot be listened on there.
+    """
+    server = grpc.aio.server()
+    register(server, serve)
+    try:
+        server.add_insecure_port(place)
+    except RuntimeError:
+        raise ConfigurationError(
+            [Problem("gateway.ext_authz", "cannot be listened on: is it served already?")]
+        ) from None
+    await server.start()
+    return server
 
 
 def read_check_request(message: bytes) -> tuple[HttpRequest, str | None]:
