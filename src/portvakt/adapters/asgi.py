@@ -136,7 +136,8 @@ class GuardMiddleware:
     """An ASGI application that lets another one see admitted requests only.
 
     Requests and WebSocket handshakes are judged by the policy alone: without rules each needs a
-    valid token; with rules, what no rule is for is refused. The application finds the outcome with
+    valid token; with rules, what no rule is for is refused. What the guard itself answers, such as
+    the API's metadata (RFC 9728), never reaches it. The application finds the outcome with
     :func:`token_of`. A WebSocket is judged once, when it opens, as a GET: it may outlive its token,
     whose ``expires_at`` says when to close it.
 
@@ -206,12 +207,13 @@ class GuardMiddleware:
             self._ready = True
         request, flaw = read_request(scope)
         decision = self.guard.malformed(request, flaw) if flaw else await self.judge(request)
-        if decision.admitted:
+        if decision.response is not None:
+            # A refusal, or what the guard itself answers: neither is the application's business.
+            await answer(decision.response, scope, send)
+        elif decision.admitted:
             scope[KEY] = Judgement(self.guard, request, decision)
             _complete(scope)
             await self.app(scope, receive, self.headed(decision, scope, send))
-        elif decision.response is not None:
-            await answer(decision.response, scope, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

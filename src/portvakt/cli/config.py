@@ -63,6 +63,8 @@ def _summary(guard: Guard) -> Iterator[str]:
     for issuer in guard.issuers.values():
         yield from _issuer(guard, issuer)
     yield from _parts(guard)
+    if guard.parts.resource_metadata is not None:
+        yield f"metadata for everyone at {guard.parts.resource_metadata}"
     if not guard.routes.rules:
         yield "routes: none, so every request needs a valid token"
         return

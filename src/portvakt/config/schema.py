@@ -101,6 +101,26 @@ class ApiTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "be for one of them."
         ),
     ] = UNSET
+    metadata: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="Whether the guard tells everyone, below /.well-known, where the API is, "
+            "whose tokens it accepts and which scopes there are (RFC 9728), and challenges name "
+            "that. Without this it does if origin is one, with https."
+        ),
+    ] = UNSET
+    resource_name: Annotated[
+        _Text | UnsetType,
+        Meta(description="The name of this API for people, in its metadata."),
+    ] = UNSET
+    resource_documentation: Annotated[
+        _Text | UnsetType,
+        Meta(description="The URL of what developers should read, in its metadata."),
+    ] = UNSET
+    resource_policy_uri: Annotated[
+        _Text | UnsetType,
+        Meta(description="The URL of what is asked of clients, in its metadata."),
+    ] = UNSET
     sender_constraint: Annotated[
         SenderConstraintName | UnsetType,
         Meta(

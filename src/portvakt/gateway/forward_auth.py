@@ -94,24 +94,20 @@ class ForwardAuth:
         self._peers: dict[str, bool] = {}
         self._refusals: dict[int, tuple[Response, Answer]] = {}
 
-    async def answer(
-        self, headers: list[tuple[str, str]], peer: str | None, *, readable: bool = True
-    ) -> Answer:
+    async def answer(self, headers: list[tuple[str, str]], peer: str | None) -> Answer:
         """Return what the proxy is answered.
 
         Parameters:
-            headers: every header line of its request, names in lower case.
+            headers: every header line of its request that the server could read, names in lower
+                case.
             peer: the address at the other end of the socket;
                 :data:`~portvakt.http.forwarded.UNIX` for a Unix socket.
-            readable: whether these are all lines: a server may leave out what is no text.
         """
         # (1) Who asks?
         if not self._believes(headers, peer):
             return self._stranger
         # (2) What did its client ask?
         request, flaw = self._original(headers)
-        if not readable:
-            flaw = "a header has a value that is no visible ASCII"
         # (3) The guard decides.
         decision = self.guard.malformed(request, flaw) if flaw else await self._check(request)
         response = decision.response

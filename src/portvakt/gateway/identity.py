@@ -61,8 +61,13 @@ def _level(token: AccessToken) -> int | None:
     return token.security_level or None
 
 
+def _number(identifier: object) -> str | None:
+    # Their own text shows nothing of them, on purpose.
+    return getattr(identifier, "number", None)
+
+
 def _organisation(part: str) -> Callable[[AccessToken], object]:
-    return lambda token: getattr(token.organisation, part, None)
+    return lambda token: _number(getattr(token.organisation, part, None))
 
 
 #: Each field: what it is in a token.
@@ -72,8 +77,8 @@ _FIELDS: Final[dict[str, Callable[[AccessToken], object]]] = {
     "client_id": lambda token: token.client_id,
     "scopes": _scopes,
     "security_level": _level,
-    "pid": lambda token: token.pid,
-    "hpr_number": lambda token: token.hpr_number,
+    "pid": lambda token: _number(token.pid),
+    "hpr_number": lambda token: _number(token.hpr_number),
     "organisation": _organisation("parent"),
     "organisation_child": _organisation("child"),
     "supplier": _organisation("supplier"),

@@ -81,11 +81,12 @@ class Worker:
         serving = self.reloader.serving
         serving.under_way += 1
         try:
-            headers = scope.headers
-            lines = headers.items()
+            # Granian leaves out lines whose value is not visible ASCII: no credential, target or
+            # certificate is any other. A line of that kind beside a good one is for the proxy to
+            # refuse, and those of deploy/ do: here it cannot be seen.
+            headers = scope.headers.items()
             peer = UNIX if self._by_socket else _address_of(scope.client)
-            # Granian leaves out values that are not visible ASCII; nobody may profit from that.
-            answer = await serving.auth.answer(lines, peer, readable=len(headers) == len(lines))
+            answer = await serving.auth.answer(headers, peer)
         except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
             _log.error("internal error, request refused: %s", type(error).__name__)
             answer = _FAILED

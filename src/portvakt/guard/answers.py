@@ -57,8 +57,8 @@ class Answers:
         headers: tuple[tuple[str, str], ...] = (),
         proof: Claims | None = None,
     ) -> Decision:
-        """Let the request through."""
-        decision = Decision(token, None, route, None, now, unconfirmed, headers, proof)
+        """Let the request through, or answer it where its rule has an answer of its own."""
+        decision = Decision(token, None, route, route.answer, now, unconfirmed, headers, proof)
         if self._observers:
             self._tell(request, decision)
         return decision

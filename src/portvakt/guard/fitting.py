@@ -67,6 +67,7 @@ def fitted(
         standing=_standing(policy, outward, secrets, keys, mirror, clock, rehearsal=rehearsal),
         registers=registers,
         store=store,
+        resource_metadata=policy.resource_metadata,
     )
 
 

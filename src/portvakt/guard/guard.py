@@ -114,9 +114,8 @@ class Guard(Lifecycle):
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.home = Home()
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
-        self._answers = Answers(
-            Challenges(self.realm, algorithms), self.issuers, disclose=disclose, observers=observers
-        )
+        challenges = Challenges(self.realm, algorithms, parts.resource_metadata)
+        self._answers = Answers(challenges, self.issuers, disclose=disclose, observers=observers)
         self._validated = ValidatedTokens(keys)
         self._known_headers: KnownHeaders = {}
 
@@ -182,7 +181,7 @@ class Guard(Lifecycle):
             # (2) The one rule for this request.
             route = self.routes.match(request, requirement)
             demand = route.requirement
-            if route.public and requirement is None:
+            if route.public and (requirement is None or route.answer is not None):
                 refuse_method_override(request)
                 return self._answers.admit(request, route, None, now)
             # (3) The one credential, in the one way that the rule takes.

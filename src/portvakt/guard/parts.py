@@ -27,6 +27,7 @@ class Parts(NamedTuple):
         standing: knows what was revoked.
         registers: know whom a token speaks of.
         store: what proofs and revocations are remembered in.
+        resource_metadata: the URL that challenges name for the API's metadata (RFC 9728).
     """
 
     proxies: Proxies | None = None
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     standing: Standing | None = None
     registers: Registers | None = None
     store: Store | None = None
+    resource_metadata: str | None = None
 
     def open(self) -> None:
         """Start what goes on in the background; runs at home, and waits for nothing."""

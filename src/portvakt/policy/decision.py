@@ -21,7 +21,8 @@ class Decision(Struct, frozen=True, gc=False):
         token: the access token; None on a public route and in every refusal.
         refusal: why the request is refused, or None.
         route: the rule that decided; None if the request was refused before one was found.
-        response: what to answer instead of the API; None if admitted.
+        response: what to answer instead of the API; None if the API answers. Admitted requests may
+            have one as well: what the guard itself answers, such as RFC 9728 metadata.
         at: the time at which everything was judged, in seconds since 1970.
         proof: every claim of the proof of possession that came with the token, also those that
             nobody here knows (RFC 9449 section 4.2); None where none was asked for.
@@ -40,7 +41,10 @@ class Decision(Struct, frozen=True, gc=False):
 
     @property
     def admitted(self) -> bool:
-        """Whether the request may reach the API."""
+        """Whether the request is not refused.
+
+        It reaches the API only if there is no :attr:`response` to send instead.
+        """
         return self.refusal is None
 
     def __bool__(self) -> NoReturn:
