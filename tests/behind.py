@@ -20,13 +20,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+from msgspec import Struct
+
 from certificates import AUTHORITY, issue
 from portvakt.testing import FakeIssuer
 from raw_http import Answer, exchange
 from servers import family, free_port, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import trustme
 
@@ -49,67 +52,12 @@ ISSUER: Final = FakeIssuer("https://sts.example.no", audience="nhn:journal", clo
 #: One whose keys cannot be had.
 DOWN: Final = FakeIssuer("https://down.example.no", audience="nhn:journal", clock=time.time)
 
-POLICY: Final = """
-[api]
-audience = "nhn:journal"
-origin = "https://api.example.no"
+POLICY: Final = (REPOSITORY / "tests" / "data" / "behind.toml").read_text()
 
-[gateway]
-proxy = "{proxy}"
-listen = "unix:{folder}/gateway.sock"
-admin = "off"
 
-[gateway.identity]
-fields = ["issuer", "subject", "client_id", "scopes", "pid", "token_id", "expires_at"]
+Header = tuple[str, str]
 
-[store]
-url = "memory://"
-
-[dpop]
-nonce_keys = [{{ file = "nonce.key" }}]
-
-[[issuer]]
-issuer = "https://sts.example.no"
-algorithms = ["ES256"]
-jwks_file = "keys.json"
-
-[[issuer]]
-issuer = "https://down.example.no"
-algorithms = ["ES256"]
-jwks_uri = "https://127.0.0.1:1/keys"
-{more}
-[[route]]
-path = "/healthz"
-methods = ["GET", "HEAD"]
-public = true
-
-[[route]]
-path = "/journal"
-methods = ["GET", "HEAD", "POST"]
-scopes = ["read"]
-
-[[route]]
-path = "/journal/{{name}}"
-scopes = ["read"]
-
-[[route]]
-path = "/files/{{rest:path}}"
-scopes = ["read"]
-
-[[route]]
-path = "/admin"
-scopes = ["admin"]
-
-[[route]]
-path = "/proved"
-scopes = ["read"]
-sender_constraint = "dpop"
-
-[[route]]
-path = "/certified"
-scopes = ["read"]
-sender_constraint = "mtls"
-"""
+NONCE_KEY: Final = "a nonce key of thirty-two octets"
 
 
 def bearer(token: str) -> tuple[str, str]:
@@ -121,42 +69,104 @@ def honest(scopes: Sequence[str] = ("read",), **claims: Any) -> tuple[str, str]:
     return bearer(ISSUER.token(scopes=scopes, claims=claims))
 
 
-class Behind:
-    """A proxy with its gateway, in a folder; the API is shared.
+class Gateway:
+    """``portvakt serve`` for one kind of proxy, in a folder of its own.
+
+    Parameters:
+        proxy: the preset.
+        folder: an empty one, with a short name.
+    """
+
+    def __init__(self, proxy: str, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        for name, text in {
+            "keys.json": json.dumps(ISSUER.jwks()),
+            "nonce.key": NONCE_KEY,
+            "portvakt.toml": POLICY.replace('"nginx"', f'"{proxy}"'),
+        }.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "gateway.sock"
+
+    def start(self) -> None:
+        with (self.folder / "gateway.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "portvakt", "serve"],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        _until(self._answers, self._process, self.folder)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PATIENCE)
+            if probe.connect_ex(str(self.socket)) != 0:
+                return False
+            try:
+                probe.sendall(b"GET / HTTP/1.1\r\nHost: portvakt\r\n\r\n")
+                return bool(probe.recv(12))
+            except OSError:
+                return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, how: signal.Signals) -> None:
+        """Send a signal to it and to its workers."""
+        for pid in (*family(self.pid), self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+
+
+class Proxy:
+    """A real proxy with its shipped configuration.
 
     Parameters:
         name: nginx, caddy or haproxy.
-        folder: an empty one, with a short name.
+        gateway: whom it asks.
         api: the port of the API.
+        folder: an empty one.
         mtls: whether what the shipped file has for certificates of clients is switched on.
     """
 
-    def __init__(self, name: str, folder: Path, api: int, *, mtls: bool = False) -> None:
-        self.name = name
-        self.folder = folder
+    def __init__(
+        self, name: str, gateway: Gateway, api: int, folder: Path, *, mtls: bool = False
+    ) -> None:
+        self.name, self.gateway, self.folder = name, gateway, folder
         self.port, self._admin = free_port(), free_port()
-        self._api = api
-        self._mtls = mtls
-        self._gateway: subprocess.Popen[bytes] | None = None
-        self._proxy: subprocess.Popen[bytes] | None = None
-
-    def write(self) -> None:
-        """Write the policy, the keys, the certificates and the proxy's configuration."""
-        folder = self.folder
-        (folder / "keys.json").write_text(json.dumps(ISSUER.jwks()))
-        (folder / "nonce.key").write_text("a nonce key of thirty-two octets")
-        for name in ("keys.json", "nonce.key"):
-            (folder / name).chmod(0o600)
-        policy = POLICY.format(proxy=self.name, folder=folder, more="")
-        (folder / "portvakt.toml").write_text(policy)
+        self._api, self._mtls = api, mtls
+        self._process: subprocess.Popen[bytes] | None = None
         own = issue(HOST)
         (folder / "api.pem").write_bytes(b"".join(one.bytes() for one in own.cert_chain_pems))
         (folder / "api.key").write_bytes(own.private_key_pem.bytes())
         (folder / "api-with-key.pem").write_bytes(own.private_key_and_cert_chain_pem.bytes())
         (folder / "clients-ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
-        for source in (DEPLOY / self.name).rglob("*"):
+        (folder / "main.conf").write_text(NGINX.format(folder=folder))
+        for source in (DEPLOY / name).rglob("*"):
             if source.is_file():
-                target = folder / source.relative_to(DEPLOY / self.name)
+                target = folder / source.relative_to(DEPLOY / name)
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(self._here(source.read_text()))
 
@@ -167,7 +177,7 @@ class Behind:
         # Who the servers run as is the machine's business; here it is whoever runs the tests.
         text = re.sub(r"^    (user|group) haproxy$", "", text, flags=re.MULTILINE)
         for shipped, here in {
-            "/run/portvakt": f"{self.folder}",
+            "/run/portvakt/gateway.sock": f"{self.gateway.socket}",
             "/etc/ssl/portvakt": f"{self.folder}",
             "/etc/nginx/portvakt": f"{self.folder}/portvakt",
             "/etc/haproxy": f"{self.folder}",
@@ -181,81 +191,31 @@ class Behind:
             text = text.replace(shipped, here)
         return text
 
-    def start_gateway(self) -> None:
-        """Start ``portvakt serve``, and wait until it listens."""
-        with (self.folder / "gateway.log").open("ab") as log:
-            self._gateway = subprocess.Popen(
-                [sys.executable, "-m", "portvakt", "serve"],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-
-    def wait_for_gateway(self) -> None:
-        self._until(lambda: _connects(self.folder / "gateway.sock"), self._gateway)
-
-    def stop_gateway(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop or kill the gateway, its workers too."""
-        process = self._gateway
-        assert process is not None
-        for pid in (*self.workers(), process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, how)
-        process.wait(PATIENCE)
-
-    def workers(self) -> list[int]:
-        """The processes that answer."""
-        assert self._gateway is not None
-        return family(self._gateway.pid)
-
-    def start_proxy(self) -> None:
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
         command = {
-            "nginx": [
-                binary("nginx"),
-                "-e",
-                "error.log",
-                "-p",
-                str(self.folder),
-                "-c",
-                "main.conf",
-            ],
-            "caddy": [binary("caddy"), "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
-            "haproxy": [binary("haproxy"), "-f", "haproxy.cfg"],
+            "nginx": ["-e", "error.log", "-p", str(self.folder), "-c", "main.conf"],
+            "caddy": ["run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            "haproxy": ["-f", "haproxy.cfg"],
         }[self.name]
-        if self.name == "nginx":
-            (self.folder / "main.conf").write_text(NGINX.format(folder=self.folder))
         with (self.folder / "proxy.log").open("ab") as log:
-            self._proxy = subprocess.Popen(
-                command,
+            self._process = subprocess.Popen(
+                [binary(self.name), *command],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 # Caddy keeps what it makes in the home of whoever runs it.
                 env={**os.environ, "HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder)},
             )
-        self._until(lambda: _connects(("127.0.0.1", self.port)), self._proxy)
-
-    def _until(self, done: Any, process: subprocess.Popen[bytes] | None) -> None:
-        end = time.monotonic() + PATIENCE
-        while not done():
-            assert process is not None
-            if process.poll() is not None or time.monotonic() > end:
-                raise AssertionError(self.logs())
-            time.sleep(0.02)
-
-    def logs(self) -> str:
-        return "\n".join(one.read_text() for one in sorted(self.folder.glob("*.log")))
+        _until(lambda: _connects(("127.0.0.1", self.port)), self._process, self.folder)
 
     def stop(self) -> None:
-        """Stop both."""
-        for process in (self._proxy, self._gateway):
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-                process.wait(PATIENCE)
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
 
     def connect(self, shown: trustme.LeafCert | None = None) -> ssl.SSLSocket:
-        """A TLS connection to the proxy, as a client with or without a certificate makes it."""
+        """A TLS connection, as a client with or without a certificate makes it."""
         context = ssl.create_default_context()
         AUTHORITY.configure_trust(context)
         if shown is not None:
@@ -265,22 +225,35 @@ class Behind:
 
     def ask(
         self,
-        *headers: tuple[str, str],
+        *headers: Header,
         target: str = "/journal",
         method: str = "GET",
         body: bytes = b"",
         shown: trustme.LeafCert | None = None,
     ) -> Answer:
-        """Send a request octet by octet as it is written here, and read the answer."""
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}"]
+        """Send one request on a connection of its own, and read the answer."""
         if not any(name.lower() == "connection" for name, _ in headers):
-            lines.append("Connection: close")
-        lines += [f"{name}: {value}" for name, value in headers]
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        sent = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+            headers = (("Connection", "close"), *headers)
         with self.connect(shown) as connection:
-            return exchange(connection, sent, method)
+            return exchange(connection, request(method, target, headers, body), method)
+
+
+def request(method: str, target: str, headers: Iterable[Header], body: bytes = b"") -> bytes:
+    """Write a request as it is stated here, and nothing else."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def _until(done: Callable[[], bool], process: subprocess.Popen[bytes] | None, folder: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert process is not None
+        if process.poll() is not None or time.monotonic() > end:
+            raise AssertionError("\n".join(one.read_text() for one in folder.glob("*.log")))
+        time.sleep(0.02)
 
 
 def _connects(address: Path | tuple[str, int]) -> bool:
@@ -292,9 +265,8 @@ def _connects(address: Path | tuple[str, int]) -> bool:
 def _with_certificates(name: str, text: str) -> str:
     """Do what the shipped file says of certificates of clients."""
     if name == "haproxy":
-        found = re.search(r"add: (ca-file \S+ verify optional)", text)
-        assert found is not None or "frontend" not in text
-        return text if found is None else re.sub(r"( ssl crt \S+)", rf"\1 {found[1]}", text)
+        text = re.sub(r"^    bind .*\n", "", text, flags=re.MULTILINE)
+        return text.replace("    # bind ", "    bind ")
     marked = r"^(\s*)# ?(ssl_client_certificate|ssl_verify_client|client_auth|\tmode|\ttrusted|\}$)"
     return re.sub(marked, r"\1\2", text, flags=re.MULTILINE)
 
@@ -346,20 +318,56 @@ def node() -> Iterator[int]:
 
 
 @contextmanager
-def behind(names: Iterable[tuple[str, bool]], api: int) -> Iterator[dict[str, Behind]]:
-    """Run proxies, each with its gateway; they start beside each other."""
+def folders() -> Iterator[Callable[[str], Path]]:
+    """Make folders, and take them away at the end."""
     with ExitStack() as stack:
-        found: dict[str, Behind] = {}
-        for name, mtls in names:
-            binary(name)
-            # A path to a Unix socket may have about a hundred characters.
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"pv-{name}-")))
-            one = Behind(name, folder, api, mtls=mtls)
-            one.write()
-            stack.callback(one.stop)
-            one.start_gateway()
-            one.start_proxy()
-            found[name] = one
-        for one in found.values():
-            one.wait_for_gateway()
-        yield found
+        # A path to a Unix socket may have about a hundred characters: too few for pytest's folders.
+        yield lambda name: Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=f"pv-{name}-"))
+        )
+
+
+class House(Struct, frozen=True):
+    """What runs for a whole session.
+
+    Attributes:
+        proxies: by name.
+        certified: the same, asking clients for certificates.
+        api: the port of the API.
+    """
+
+    proxies: dict[str, Proxy]
+    certified: dict[str, Proxy]
+    api: int
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """Every proxy there is, each with a gateway, and one API behind all of them."""
+    for name in (*NAMES, "node"):
+        binary(name)
+    with folders() as folder, node() as api, ExitStack() as stack:
+        built = House({}, {}, api)
+        for name in NAMES:
+            gateway = Gateway(name, folder(name))
+            stack.callback(gateway.stop)
+            gateway.start()
+            for proxies, mtls in ((built.proxies, False), (built.certified, True)):
+                proxies[name] = Proxy(name, gateway, api, folder(name), mtls=mtls)
+                stack.callback(proxies[name].stop)
+                proxies[name].start()
+        for proxy in built.proxies.values():
+            proxy.gateway.wait()
+        yield built
+
+
+@pytest.fixture(params=NAMES)
+def proxy(request: pytest.FixtureRequest, house: House) -> Proxy:
+    """One proxy after the other."""
+    return house.proxies[request.param]
+
+
+@pytest.fixture(params=NAMES)
+def certified(request: pytest.FixtureRequest, house: House) -> Proxy:
+    """The same, asking clients for certificates."""
+    return house.certified[request.param]
