@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -158,6 +159,7 @@ class Proxy:
         self.port, self._admin = free_port(), free_port()
         self._api, self._mtls = api, mtls
         self._process: subprocess.Popen[bytes] | None = None
+        self._kept: ssl.SSLSocket | None = None
         own = issue(HOST)
         (folder / "api.pem").write_bytes(b"".join(one.bytes() for one in own.cert_chain_pems))
         (folder / "api.key").write_bytes(own.private_key_pem.bytes())
@@ -210,18 +212,16 @@ class Proxy:
         _until(lambda: _connects(("127.0.0.1", self.port)), self._process, self.folder)
 
     def stop(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(PATIENCE)
 
     def connect(self, shown: trustme.LeafCert | None = None) -> ssl.SSLSocket:
         """A TLS connection, as a client with or without a certificate makes it."""
-        context = ssl.create_default_context()
-        AUTHORITY.configure_trust(context)
-        if shown is not None:
-            shown.configure_cert(context)
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        return context.wrap_socket(plain, server_hostname=HOST)
+        return _context(shown).wrap_socket(plain, server_hostname=HOST)
 
     def ask(
         self,
@@ -231,11 +231,40 @@ class Proxy:
         body: bytes = b"",
         shown: trustme.LeafCert | None = None,
     ) -> Answer:
-        """Send one request on a connection of its own, and read the answer."""
-        if not any(name.lower() == "connection" for name, _ in headers):
-            headers = (("Connection", "close"), *headers)
-        with self.connect(shown) as connection:
-            return exchange(connection, request(method, target, headers, body), method)
+        """Send one request, and read the answer; on the last connection, if it is still open."""
+        sent = request(method, target, headers, body)
+        own = shown is not None or any(name.lower() == "connection" for name, _ in headers)
+        if self._kept is not None and not own:
+            with suppress(OSError, AssertionError):
+                return self._exchange(self._kept, sent, method)
+        connection = self.connect(shown)
+        if not own:
+            return self._exchange(connection, sent, method)
+        with connection:
+            return exchange(connection, sent, method)
+
+    def _exchange(self, connection: ssl.SSLSocket, sent: bytes, method: str) -> Answer:
+        self._kept = None
+        try:
+            answer = exchange(connection, sent, method)
+        except BaseException:
+            connection.close()
+            raise
+        if answer.all("connection") == ["close"]:
+            connection.close()
+        else:
+            self._kept = connection
+        return answer
+
+
+@cache
+def _context(shown: trustme.LeafCert | None) -> ssl.SSLContext:
+    # Not the default one: that reads all certificates of the system first.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    AUTHORITY.configure_trust(context)
+    if shown is not None:
+        shown.configure_cert(context)
+    return context
 
 
 def request(method: str, target: str, headers: Iterable[Header], body: bytes = b"") -> bytes:
