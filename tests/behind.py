@@ -146,16 +146,16 @@ class Proxy:
 
     Parameters:
         name: nginx, caddy or haproxy.
-        gateway: whom it asks.
+        gateway: the socket of whom it asks.
         api: the port of the API.
         folder: an empty one.
         mtls: whether what the shipped file has for certificates of clients is switched on.
     """
 
     def __init__(
-        self, name: str, gateway: Gateway, api: int, folder: Path, *, mtls: bool = False
+        self, name: str, gateway: Path, api: int, folder: Path, *, mtls: bool = False
     ) -> None:
-        self.name, self.gateway, self.folder = name, gateway, folder
+        self.name, self._gateway, self.folder = name, gateway, folder
         self.port, self._admin = free_port(), free_port()
         self._api, self._mtls = api, mtls
         self._process: subprocess.Popen[bytes] | None = None
@@ -179,7 +179,7 @@ class Proxy:
         # Who the servers run as is the machine's business; here it is whoever runs the tests.
         text = re.sub(r"^    (user|group) haproxy$", "", text, flags=re.MULTILINE)
         for shipped, here in {
-            "/run/portvakt/gateway.sock": f"{self.gateway.socket}",
+            "/run/portvakt/gateway.sock": f"{self._gateway}",
             "/etc/ssl/portvakt": f"{self.folder}",
             "/etc/nginx/portvakt": f"{self.folder}/portvakt",
             "/etc/haproxy": f"{self.folder}",
@@ -360,11 +360,13 @@ class House(Struct, frozen=True):
     """What runs for a whole session.
 
     Attributes:
+        gateways: by the name of their proxy.
         proxies: by name.
         certified: the same, asking clients for certificates.
         api: the port of the API.
     """
 
+    gateways: dict[str, Gateway]
     proxies: dict[str, Proxy]
     certified: dict[str, Proxy]
     api: int
@@ -376,17 +378,17 @@ def house() -> Iterator[House]:
     for name in (*NAMES, "node"):
         binary(name)
     with folders() as folder, node() as api, ExitStack() as stack:
-        built = House({}, {}, api)
+        built = House({}, {}, {}, api)
         for name in NAMES:
-            gateway = Gateway(name, folder(name))
+            gateway = built.gateways[name] = Gateway(name, folder(name))
             stack.callback(gateway.stop)
             gateway.start()
             for proxies, mtls in ((built.proxies, False), (built.certified, True)):
-                proxies[name] = Proxy(name, gateway, api, folder(name), mtls=mtls)
+                proxies[name] = Proxy(name, gateway.socket, api, folder(name), mtls=mtls)
                 stack.callback(proxies[name].stop)
                 proxies[name].start()
-        for proxy in built.proxies.values():
-            proxy.gateway.wait()
+        for gateway in built.gateways.values():
+            gateway.wait()
         yield built
 
 

@@ -69,7 +69,7 @@ end
 local function read(socket)
   local deadline = core.now().sec + SECONDS
   local line = socket:receive('*l')
-  local status = line and tonumber(line:match('^HTTP/1%.1 (%d%d%d)'))
+  local status = line and tonumber(line:match('^HTTP/1%.1 (%d%d%d)%f[%D]'))
   local headers = {}
   while status do
     line = socket:receive('*l')

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -23,6 +23,7 @@ from servers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 GOOD: Final = honest()
 
@@ -43,22 +44,24 @@ def unavailable(answer: Answer) -> None:
 
 
 @pytest.mark.attack("API-12")
-def test_a_killed_gateway_admits_nobody_and_is_missed_no_longer_than_it_is_away(
-    proxy: Proxy,
-) -> None:
-    assert proxy.ask(GOOD).admitted
-    proxy.gateway.kill()
+def test_killed_gateways_are_missed_no_longer_than_they_are_away(house: House) -> None:
+    for gateway in house.gateways.values():
+        gateway.kill()
     try:
-        for headers in ((GOOD,), (), (GOOD, ("X-Portvakt-Subject", "evil"))):
+        for proxy in house.proxies.values():
             begun = time.monotonic()
-            unavailable(proxy.ask(*headers))
-            unavailable(proxy.ask(*headers, target="/healthz"))
+            for headers in ((GOOD,), (), (GOOD, ("X-Portvakt-Subject", "evil"))):
+                unavailable(proxy.ask(*headers))
+                unavailable(proxy.ask(*headers, target="/healthz"))
+            assert proxy.ask(GOOD, method="HEAD").status == 503
             assert time.monotonic() - begun < SLACK
-        assert proxy.ask(GOOD, method="HEAD").status == 503
     finally:
-        proxy.gateway.start()
-        proxy.gateway.wait()
-    until(lambda: proxy.ask(GOOD).admitted)
+        for gateway in house.gateways.values():
+            gateway.start()
+        for gateway in house.gateways.values():
+            gateway.wait()
+    for proxy in house.proxies.values():
+        until(lambda: proxy.ask(GOOD).admitted)  # noqa: B023  called at once
 
 
 @pytest.mark.attack("API-12")
@@ -68,14 +71,14 @@ def test_a_gateway_that_hangs_is_waited_for_as_long_as_is_written(house: House) 
         return proxy.ask(GOOD, ("Connection", "close")), time.monotonic() - begun
 
     proxies = list(house.proxies.values())
-    for proxy in proxies:
-        proxy.gateway.signal(signal.SIGSTOP)
+    for gateway in house.gateways.values():
+        gateway.signal(signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(len(proxies)) as pool:
             answers = list(pool.map(wait, proxies))
     finally:
-        for proxy in proxies:
-            proxy.gateway.signal(signal.SIGCONT)
+        for gateway in house.gateways.values():
+            gateway.signal(signal.SIGCONT)
     for answer, seconds in answers:
         unavailable(answer)
         assert BOUND - 1 < seconds < BOUND + SLACK
@@ -83,79 +86,143 @@ def test_a_gateway_that_hangs_is_waited_for_as_long_as_is_written(house: House) 
         until(lambda: proxy.ask(GOOD).admitted)  # noqa: B023  called at once
 
 
-@contextmanager
-def pretending(proxy: Proxy, answer: bytes) -> Iterator[Proxy]:
-    """Give a proxy something else to ask: it answers everything with the same octets."""
+class Pretender:
+    """What a proxy asks in place of a gateway: it answers everything with the same octets."""
 
-    def serve() -> None:
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "gateway.sock"
+        self.says = b""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.socket))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
         with suppress(OSError):
             while True:
-                connection, _ = listener.accept()
+                connection, _ = self._listener.accept()
                 with connection, suppress(OSError):
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    connection.sendall(self.says)
 
-    proxy.gateway.kill()
-    proxy.gateway.socket.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(proxy.gateway.socket))
-    listener.listen()
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        proxy.gateway.socket.unlink(missing_ok=True)
-        proxy.gateway.start()
-        proxy.gateway.wait()
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
 
 
-def answering(status: str, *lines: str, body: str = "") -> bytes:
+@contextmanager
+def asking_a_pretender(
+    name: str, house: House, edit: Callable[[Path], object] = str
+) -> Iterator[tuple[Proxy, Pretender]]:
+    """Run a proxy of its own, after an edit of its files."""
+    with folders() as folder, ExitStack() as stack:
+        pretender = Pretender(folder("away"))
+        stack.callback(pretender.stop)
+        proxy = Proxy(name, pretender.socket, house.api, folder(name))
+        edit(proxy.folder)
+        stack.callback(proxy.stop)
+        proxy.start()
+        yield proxy, pretender
+
+
+def says(status: str, *lines: str, body: str = "") -> bytes:
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *lines]
     return "\r\n".join([*head, "", body]).encode()
 
 
+ADMITS: Final = says("200 OK", "X-Portvakt-Subject: somebody", "DPoP-Nonce: next")
+
 NONSENSE: Final = (
-    b"",
-    b"\r\n\r\n",
-    b"HTTP/1.1 200",
-    b"nonsense\r\n\r\n",
-    answering("500 Internal Server Error"),
-    answering("502 Bad Gateway", "Content-Type: text/html", body="<p>"),
-    answering("404 Not Found"),
-    answering("302 Found", "Location: /"),
-    answering("429 Too Many Requests"),
+    *(b"", b"\r\n\r\n", b"HTTP/1.1 200", b"HTTP/1.1 2000 OK\r\n\r\n", b"nonsense\r\n\r\n"),
+    *(ADMITS[:-2], ADMITS[:40]),
+    *(
+        says("500 Internal Server Error"),
+        says("502 Bad Gateway", body="<p>"),
+        says("404 Not Found"),
+    ),
+    *(says("302 Found", "Location: /"), says("429 Too Many Requests")),
+    says("403 Forbidden", "X-Portvakt-Subject: somebody", "X-Portvakt-Status: 200"),
+    says("401 Unauthorized", "X-Portvakt-Subject: somebody"),
 )
 
 
 @pytest.mark.attack("API-12")
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_admission_admits_nobody(house: House, name: str) -> None:
-    proxy = house.proxies[name]
-    said = {"now": b""}
-
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection, suppress(OSError):
-                    connection.recv(65536)
-                    connection.sendall(said["now"])
-
-    with replaced(proxy, serve):
-        for nonsense in NONSENSE:
-            said["now"] = nonsense
+    with asking_a_pretender(name, house) as (proxy, pretender):
+        for pretender.says in NONSENSE:
             answer = proxy.ask(GOOD)
-            assert not answer.admitted, nonsense
-            assert "evil" not in str(answer.headers)
-        # The twin of it: this would be one.
-        said["now"] = answering("200 OK", "X-Portvakt-Subject: somebody")
-        assert proxy.ask(GOOD).seen.identity == {"x-portvakt-subject": ["somebody"]}
-        # And so are these, by which the client learns nothing of what is between the two.
-        said["now"] = answering("403 Forbidden", "X-Portvakt-Subject: somebody", "X-Internal: 1")
-        answer = proxy.ask(GOOD)
-        assert not answer.admitted
-        assert not answer.all("x-portvakt-subject")
+            assert not answer.admitted, pretender.says
+            assert 300 < answer.status < 505
+
+
+@pytest.mark.twin("API-12")
+@pytest.mark.parametrize("name", NAMES)
+def test_an_admission_admits_with_what_it_says_and_no_more(house: House, name: str) -> None:
+    forged = [(f"X-Portvakt-{field}", "evil") for field in ("Subject", "Pid", "Scopes", "Token")]
+    with asking_a_pretender(name, house) as (proxy, pretender):
+        pretender.says = ADMITS
+        # What the gateway does not say stays unsaid, though the client says it.
+        answer = proxy.ask(GOOD, *forged)
+        assert answer.seen.identity == {"x-portvakt-subject": ["somebody"]}
+        assert answer.all("dpop-nonce") == ["next"]
+        pretender.says = says("200 OK", "X-Portvakt-Token: a.b.c")
+        assert proxy.ask(GOOD, *forged).seen.identity == {"x-portvakt-token": ["a.b.c"]}
+
+
+@pytest.mark.attack("API-12")
+def test_a_fault_in_the_script_of_haproxy_admits_nobody(house: House) -> None:
+    def spoil(folder: Path) -> None:
+        script = folder / "portvakt.lua"
+        text = script.read_text()
+        found = text.replace("local function portvakt(txn)", "local function portvakt(txn) error()")
+        assert found != text
+        script.write_text(found)
+
+    with asking_a_pretender("haproxy", house, spoil) as (proxy, pretender):
+        pretender.says = ADMITS
+        unavailable(proxy.ask(GOOD))
+        unavailable(proxy.ask(GOOD, ("X-Portvakt-Subject", "evil")))
+
+
+@pytest.mark.parametrize(("name", "requests"), [("nginx", 2_000), ("caddy", 400), ("haproxy", 400)])
+def test_nobody_gets_anothers_answer_when_many_ask_at_once(
+    house: House, name: str, requests: int
+) -> None:
+    proxy, clients = house.proxies[name], 16
+
+    def ask(client: int) -> int:
+        admitted = 0
+        own = honest(sub=f"subject-{client}")
+        hostile = (
+            ((), 401),
+            ((bearer(ISSUER.forged("expired", ["read"])),), 401),
+            ((own, own), 400),
+            ((honest(["other"]),), 403),
+            ((own, ("X-Http-Method-Override", "PUT")), 400),
+        )
+        connection = proxy.connect()
+        for number in range(requests // clients):
+            if number % 2:
+                target = f"/journal/{client}-{number}"
+                answer = exchange(connection, request("GET", target, [own]))
+                assert answer.seen.url == target
+                assert answer.seen.identity["x-portvakt-subject"] == [f"subject-{client}"]
+                admitted += 1
+            else:
+                headers, status = hostile[number // 2 % len(hostile)]
+                answer = exchange(connection, request("GET", "/journal", headers))
+                assert not answer.admitted
+                assert answer.status == status
+            if answer.all("connection") == ["close"]:
+                # nginx itself refuses a second Authorization, and hangs up.
+                connection.close()
+                connection = proxy.connect()
+        connection.close()
+        return admitted
+
+    with ThreadPoolExecutor(clients) as pool:
+        admitted = sum(pool.map(ask, range(clients)))
+    assert admitted == clients * (requests // clients // 2)
