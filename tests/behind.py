@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 REPOSITORY: Final = Path(__file__).parent.parent
 DEPLOY: Final = REPOSITORY / "deploy"
+DATA: Final = REPOSITORY / "tests" / "data"
 HOST: Final = "api.example.no"
 
 NAMES: Final = ("nginx", "caddy", "haproxy")
@@ -53,7 +54,7 @@ ISSUER: Final = FakeIssuer("https://sts.example.no", audience="nhn:journal", clo
 #: One whose keys cannot be had.
 DOWN: Final = FakeIssuer("https://down.example.no", audience="nhn:journal", clock=time.time)
 
-POLICY: Final = (REPOSITORY / "tests" / "data" / "behind.toml").read_text()
+POLICY: Final = (DATA / "behind.toml").read_text()
 
 
 Header = tuple[str, str]
@@ -165,7 +166,7 @@ class Proxy:
         (folder / "api.key").write_bytes(own.private_key_pem.bytes())
         (folder / "api-with-key.pem").write_bytes(own.private_key_and_cert_chain_pem.bytes())
         (folder / "clients-ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
-        (folder / "main.conf").write_text(NGINX.format(folder=folder))
+        shutil.copy(DATA / "nginx.conf", folder)
         for source in (DEPLOY / name).rglob("*"):
             if source.is_file():
                 target = folder / source.relative_to(DEPLOY / name)
@@ -196,7 +197,7 @@ class Proxy:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         command = {
-            "nginx": ["-e", "error.log", "-p", str(self.folder), "-c", "main.conf"],
+            "nginx": ["-e", "error.log", "-p", str(self.folder), "-c", "nginx.conf"],
             "caddy": ["run", "--config", "Caddyfile", "--adapter", "caddyfile"],
             "haproxy": ["-f", "haproxy.cfg"],
         }[self.name]
@@ -300,26 +301,6 @@ def _with_certificates(name: str, text: str) -> str:
     return re.sub(marked, r"\1\2", text, flags=re.MULTILINE)
 
 
-#: What belongs to a machine, not to an API.
-NGINX: Final = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxied;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    types {{ text/html html; }}
-    include {folder}/api.conf;
-}}
-"""
-
-
 def binary(name: str) -> str:
     """Where a server is, or a skipped test."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
@@ -332,7 +313,7 @@ def binary(name: str) -> str:
 def node() -> Iterator[int]:
     """Run the API, and return its port."""
     port = free_port()
-    script = REPOSITORY / "tests" / "data" / "echo_api.js"
+    script = DATA / "echo_api.js"
     process = subprocess.Popen([binary("node"), str(script), str(port)])
     try:
         end = time.monotonic() + PATIENCE
