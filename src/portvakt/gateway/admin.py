@@ -61,7 +61,7 @@ _UNCERTAIN: Final = rendered(
 _FAILED: Final = rendered(problem(500, "server_error", "An internal error."))
 
 
-class RevokeBody(Struct, frozen=True, forbid_unknown_fields=True):
+class _RevokeBody(Struct, frozen=True, forbid_unknown_fields=True):
     """What ``POST /revoke`` takes: the parameters of :meth:`portvakt.Guard.revoke`."""
 
     issuer: str
@@ -73,7 +73,7 @@ class RevokeBody(Struct, frozen=True, forbid_unknown_fields=True):
     # Values name sessions and persons.
     def __repr__(self) -> str:
         """Show what kind of thing is revoked."""
-        return f"RevokeBody(kind={self.kind!r})"
+        return f"_RevokeBody(kind={self.kind!r})"
 
     def __rich_repr__(self) -> list[tuple[str, str]]:
         """Show to rich what repr shows."""
@@ -173,7 +173,7 @@ class Admin:
         if octets is None:
             return _TOO_LONG
         try:
-            body = msgspec.json.decode(octets, type=RevokeBody)
+            body = msgspec.json.decode(octets, type=_RevokeBody)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return _MALFORMED
         if self.reloader is None:

@@ -120,8 +120,7 @@ class Reloader:
             return True
 
     async def _retire(self, serving: Serving) -> None:
-        # A counter is cheaper for each request than an event that nobody waits for, but now.
-        while serving.under_way:  # noqa: ASYNC110
+        while serving.under_way:  # noqa: ASYNC110  a counter costs each request less than an event
             await asyncio.sleep(0.05)
         await serving.guard.__aexit__(None, None, None)
 

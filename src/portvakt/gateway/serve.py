@@ -59,7 +59,7 @@ def serve(path: Path) -> None:
     # The workers read the policy for themselves; this one says what is wrong with it, once.
     first = Serving(path)
     table, listen = first.table, first.settings.listen
-    raise_limit()
+    _raise_limit()
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}
     if listen.path is not None:
         file = (path.parent / listen.path).absolute()
@@ -175,7 +175,7 @@ def _make_room(file: Path, place: str) -> None:
     file.unlink()
 
 
-def raise_limit() -> None:
+def _raise_limit() -> None:
     """Let this process, and those it starts, open as many files as the system lets it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
