@@ -90,11 +90,31 @@ def test_what_only_a_proxy_says_is_written_over(proxy: Proxy) -> None:
         assert answer.seen.url == "/journal"
         for name, value in headers:
             assert value not in answer.seen.all(name)
+    # Where an underscore is taken for a hyphen, so are these.
+    folded = [("X_Original_URL", "/healthz"), ("X_SSL_Client_Verify", "SUCCESS")]
+    answer = proxy.ask(GOOD, *folded)
+    assert [name for name, _ in answer.seen.headers if "_" in name] == []
     # What passes between gateway and proxy is no way around, nor is it for the API.
     own = [(f"X-Portvakt-{name}", "200") for name in ("Secret", "Status", "Problem")]
     stopped(proxy.ask(*own), 401)
     stopped(proxy.ask(FORGED, *own), 401)
     assert proxy.ask(GOOD, *own).seen.identity == proxy.ask(GOOD).seen.identity
+
+
+@pytest.mark.attack("HTTP-08", "MTLS-03")
+def test_nothing_that_a_client_says_of_its_connection_arrives(proxy: Proxy) -> None:
+    said = [
+        ("Forwarded", "for=6.6.6.6"),
+        ("X-Forwarded-For", "6.6.6.6"),
+        ("Client-Cert-Chain", "a"),
+    ]
+    for stated in STATED.values():
+        said += stated(der_of(HOLDER))
+    seen = proxy.ask(GOOD, *said).seen
+    assert seen.identity["x-portvakt-subject"] == ["test-subject"]
+    assert "6.6.6.6" not in json.dumps(seen.headers)
+    names = {name.lower() for name, _ in said} - {"x-forwarded-for"}
+    assert [name for name, value in seen.headers if name in names and value] == []
 
 
 @pytest.mark.twin("HTTP-08", "HTTP-09", "HTTP-10", "HTTP-14")
