@@ -30,6 +30,7 @@ __all__ = [
     "end_with",
     "health_data",
     "read_reports",
+    "snapshots",
     "this_process",
     "write_report",
 ]
