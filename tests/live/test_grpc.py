@@ -25,6 +25,7 @@ from grpc_serving import (
 )
 from portvakt import Code, Decision, HttpRequest, Requirement, Unavailable
 from portvakt.adapters.grpc import GrpcGuard
+from portvakt.adapters.grpc_calls import CALL
 from portvakt.forge.faults import FAULTS, Forgery
 from portvakt.net.keys import KeySource
 from portvakt.testing import FakeIssuer
@@ -342,3 +343,22 @@ def test_no_call_sees_another_ones_token(channel: grpc.Channel) -> None:
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         assert list(pool.map(one, names)) == [["nobody reads one"]] * len(names)
+
+
+@pytest.mark.attack("API-08")
+@pytest.mark.parametrize("flavour", ["blocking", "migrating"])
+def test_a_thread_that_served_a_call_keeps_nothing_of_it(flavour: str) -> None:
+    guard, pools = guard_of(ISSUER), []
+
+    def make(pool: Any) -> Any:
+        pools.append(pool)
+        demands = {f"{PATH}/{method}": Requirement.of(["read"]) for method in KINDS}
+        return make_server(flavour, guard, demands)(pool)
+
+    services = {SERVICE: handlers(servicer(flavour))}
+    with serving(flavour, make, services) as target, grpc.insecure_channel(target) as channel:
+        for method in KINDS:
+            assert call(channel, method, bearer(HONEST)).code is grpc.StatusCode.OK
+        left = [pools[0].submit(CALL.get, None) for _ in range(32)]
+
+        assert [one.result() for one in left] == [None] * 32
