@@ -118,7 +118,7 @@ def demand_blocked(
         else:
             decision = demand_blocking(guard, request, decision, one)
         _pass(decision)
-    return judgement._replace(decision=decision, demands=(*judgement.demands, *demands))
+    return _noted(judgement, decision, demands)
 
 
 async def demand_awaited(
@@ -132,6 +132,14 @@ async def demand_awaited(
         else:
             decision = await guard.demand(request, decision, one)
         _pass(decision)
+    return _noted(judgement, decision, demands)
+
+
+def _noted(judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]) -> Judgement:
+    route = decision.route
+    if decision is judgement.decision and not (route and route.requirement.unsafe_on_stale):
+        return judgement
+    # What lasts is looked at by the last decision; and each demand says whether old news do.
     return judgement._replace(decision=decision, demands=(*judgement.demands, *demands))
 
 

@@ -68,46 +68,7 @@ async def demand(guard: Guard, scope: Scope, *requirements: Requirement) -> Acce
         NotAdmitted: with the answer to give instead of the endpoint's.
         ConfigurationError: if the guard does not stand in front of this application.
     """
-<<<<<<< HEAD
     parameters = scope.get("path_params") or {}
     judgement = await demand_awaited(judgement_of(scope), guard, parameters, *requirements)
     scope[KEY] = judgement
     return admitted_token(judgement)
-=======
-    judgement = judgement_of(scope)
-    if judgement.guard is not guard:
-        raise ConfigurationError("requires() and protect() are of two different guards")
-    request, decision = _routed(judgement.request, scope.get("path_params")), judgement.decision
-    for requirement in requirements:
-        if decision.token is None:
-            # Public by its path, and yet the endpoint demands a token: the stricter holds.
-            decision = await guard.check(request, requirement)
-        else:
-            decision = await guard.demand(request, decision, requirement)
-        if decision.response is not None:
-            raise NotAdmitted(decision.response)
-    route = decision.route
-    if decision is not judgement.decision or (route and route.requirement.unsafe_on_stale):
-        # What lasts is looked at by the last decision; and each demand says whether old news do.
-        demands = (*judgement.demands, *requirements)
-        scope[KEY] = Judgement(guard, judgement.request, decision, demands)
-    if decision.token is None:
-        raise ConfigurationError("the guard admitted a request without the token it demanded")
-    return decision.token
-
-
-def _routed(request: HttpRequest, parameters: Mapping[str, Any] | None) -> HttpRequest:
-    """Return the request with what a framework found in its path, encoded anew."""
-    if not parameters:
-        return request
-    return HttpRequest(
-        method=request.method,
-        url=request.url,
-        headers=request.headers,
-        peer=request.peer,
-        client_certificate=request.client_certificate,
-        path_parameters=tuple(
-            (name, quote(str(value), safe="")) for name, value in parameters.items()
-        ),
-    )
->>>>>>> adapters-async
