@@ -135,9 +135,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponseBa
         return answer(exc.response, request)
     if isinstance(exc, NotAuthenticated | AuthenticationFailed) and token_of(request) is None:
         return answer(_unauthorized(request), request)
-    # Its views look for this module's classes when they are first imported (the settings name
-    # them), so this module cannot import them first.
-    from rest_framework import views  # noqa: PLC0415
+    from rest_framework import views  # noqa: PLC0415  its settings have it import this module
 
     answered: HttpResponseBase | None = views.exception_handler(exc, context)
     return answered
