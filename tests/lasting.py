@@ -96,19 +96,21 @@ def connected(
         middleware = GuardMiddleware(app, guard)
         for message in says:
             client.say(**message)
-        async with anyio.create_task_group() as tasks:
+        try:
+            async with anyio.create_task_group() as tasks:
 
-            async def server() -> None:
-                await middleware(scope, client.receive, client.send)
-                client.received.append({"type": "returned"})
-                client._news.set()
+                async def server() -> None:
+                    await middleware(scope, client.receive, client.send)
+                    client.received.append({"type": "returned"})
+                    client._news.set()
 
-            tasks.start_soon(server)
-            await test(client)
-            with anyio.fail_after(5):
-                while client.kinds()[-1:] != ["returned"]:
-                    await client._news.wait()
-        client.close()
+                tasks.start_soon(server)
+                await test(client)
+                with anyio.fail_after(5):
+                    while client.kinds()[-1:] != ["returned"]:
+                        await client._news.wait()
+        finally:
+            client.close()
         return client
 
     return anyio.run(serve, backend=loop)
