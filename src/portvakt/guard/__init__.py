@@ -1,6 +1,7 @@
 """The door to the guard: all that an adapter may see."""
 
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.blocking import demand_blocking
 from portvakt.guard.guard import Guard
 from portvakt.http.certificate import NotCertificate, read_pem
 from portvakt.http.request import HttpRequest
@@ -28,5 +29,6 @@ __all__ = [
     "Routes",
     "SenderConstraint",
     "agreed",
+    "demand_blocking",
     "read_pem",
 ]
