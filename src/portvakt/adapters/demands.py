@@ -136,10 +136,15 @@ async def demand_awaited(
 
 
 def _noted(judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]) -> Judgement:
+    """Return what is known of a request by now; mostly that is what was known before.
+
+    What lasts is looked at by the last decision. Where its rule says that old news will do, each
+    demand has to say so too.
+    """
     route = decision.route
-    if decision is judgement.decision and not (route and route.requirement.unsafe_on_stale):
+    easy = route is not None and route.requirement.unsafe_on_stale
+    if decision is judgement.decision and not easy:
         return judgement
-    # What lasts is looked at by the last decision; and each demand says whether old news do.
     return judgement._replace(decision=decision, demands=(*judgement.demands, *demands))
 
 
