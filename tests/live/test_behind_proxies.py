@@ -206,6 +206,16 @@ def test_no_other_upgrade_arrives(proxy: Proxy) -> None:
         assert answer.seen.all("upgrade") == []
 
 
+@pytest.mark.attack("HTTP-10")
+def test_an_upgrade_is_to_a_websocket_alone_or_none(proxy: Proxy) -> None:
+    listed, key, version = WEBSOCKET[0], WEBSOCKET[2], WEBSOCKET[3]
+    for mixed in ("h2c, websocket", "websocket, h2c", "h2c"):
+        answer = proxy.ask(GOOD, listed, ("Upgrade", mixed), key, version)
+        assert not answer.admitted or answer.seen.all("upgrade") in ([], ["websocket"])
+        answer = proxy.ask(GOOD, listed, WEBSOCKET[1], ("Upgrade", mixed), key, version)
+        assert not answer.admitted or answer.seen.all("upgrade") in ([], ["websocket"])
+
+
 def test_long_tokens_and_targets_pass(proxy: Proxy) -> None:
     long = honest(extra="x" * 11_800)
     assert len(long[1]) > 15_900
