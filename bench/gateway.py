@@ -187,7 +187,9 @@ def main() -> int:
         met = compare("repeated", servers, lambda _: repeated, options.seconds, options.turns)
         (root / "record-key").write_text("r" * 64)
         (root / "record-key").chmod(0o600)
-        recorded = {"portvakt": stack.enter_context(portvakt(folder("records"), signer, RECORDS))}
+        place = folder("recording")
+        (place / "records").mkdir(mode=0o700)
+        recorded = {"portvakt": stack.enter_context(portvakt(place, signer, RECORDS))}
         recorded |= {name: port for name, port in servers.items() if name == "haproxy"}
         name = "repeated, with records"
         met &= compare(name, recorded, lambda _: repeated, options.seconds, options.turns)
