@@ -14,7 +14,10 @@ The log has a line for each mutant: which test killed it, or that the clock did.
 
 import argparse
 import compileall
+import contextlib
 import difflib
+import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -43,6 +46,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = "clm json typ typ_introspection cache clk"
 KEYS = "alg key key_rsa key_selection sig sig_eddsa sig_rsa"
 JOSE, POLICY = "tests/unit/jose/test_", "tests/unit/policy/test_"
+FROZEN = "tests/unit/test_frozen.py"
 EDGES = "tests/unit/guard/test_edges.py"
 MATRICES = f"{POLICY}matrix.py {POLICY}matrix_further.py"
 # By file: the tests that most likely fail, quick ones first; then the families of attacks that
@@ -177,11 +181,15 @@ def put(path: Path, code: str) -> None:
 
 
 def attacks(families: str) -> list[str]:
-    """Return the tests of families of attacks, and the published vectors."""
-    return [*(f"tests/attacks/test_{name}.py" for name in families.split()), "tests/vectors"]
+    """Return the tests of families of attacks, and those that concern every file."""
+    return [
+        FROZEN,
+        *(f"tests/attacks/test_{name}.py" for name in families.split()),
+        "tests/vectors",
+    ]
 
 
-def run(tree: Path, tests: list[str], record: Path) -> NoReturn:
+def run(tree: Path, file: str, tests: list[str], record: Path) -> NoReturn:
     """Be the forked process: run tests with the Portvakt of this tree, and exit as they end."""
     code = 3
     try:
@@ -196,38 +204,59 @@ def run(tree: Path, tests: list[str], record: Path) -> NoReturn:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
+        record.write_text("the import", encoding="utf-8")  # a third of all mutants end here
+        module = importlib.import_module(f"portvakt.{file.removesuffix('.py').replace('/', '.')}")
+        if not str(module.__file__).startswith(str(tree)):
+            raise ImportError(f"the mutant is not in {module.__file__}")
+        record.write_text("no test", encoding="utf-8")
         options = ["-x", "-q", "--no-header", "--assert=plain", "-p", "no:cacheprovider"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = pytest.main([*options, *tests], plugins=[_Recorder(record)])
-        import portvakt
-
-        if not str(portvakt.__file__).startswith(str(tree)):
-            record.write_text(f"WRONG TREE {portvakt.__file__}", encoding="utf-8")
+        if code == 0:
+            record.write_text("\n".join(libraries(tree)), encoding="utf-8")
     finally:
         os._exit(code)
 
 
-def judge(tree: Path, tests: list[str]) -> Verdict:
+def libraries(tree: Path) -> list[str]:
+    """Return the names of all modules that are imported and are not of this tree."""
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if file and not file.startswith(str(tree))]
+
+
+def judge(tree: Path, file: str, tests: list[str]) -> Verdict:
     """Run tests in a forked process, with the Portvakt of this tree."""
-    record = tree.parent / "killer"
+    record = tree.parent / "record"
     record.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        run(tree, tests, record)
+        run(tree, file, tests, record)
     status = os.waitpid(child, 0)[1]
     if status == 0:
         return Verdict(passed=True)
-    killer = record.read_text(encoding="utf-8") if record.exists() else "no test"
+    killer = record.read_text(encoding="utf-8")
     if os.WIFSIGNALED(status):
-        killer = f"{signal.Signals(os.WTERMSIG(status)).name} in the middle"
+        killer = f"{signal.Signals(os.WTERMSIG(status)).name}, after {killer}"
     return Verdict(passed=False, killer=killer)
 
 
 def verdict_of(file: str, tree: Path) -> Verdict:
     """Run the tests of a file: first those that know it."""
     first, families = TESTS[file]
-    verdict = judge(tree, first.split())
-    return judge(tree, attacks(families)) if verdict.passed else verdict
+    verdict = judge(tree, file, first.split())
+    return judge(tree, file, attacks(families)) if verdict.passed else verdict
+
+
+def prepare(file: str, tree: Path) -> None:
+    """See that the tests of a file pass, and import what they import, once, for all children."""
+    verdict = verdict_of(file, tree)
+    if not verdict.passed:
+        raise SystemExit(f"the tests of {file} fail without any mutant: {verdict.killer}")
+    for name in (tree.parent / "record").read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ImportError):  # a name that only its own package imports
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # Nothing of it is looked through again in every child.
 
 
 def apply(mutant: Mutant, code: str) -> tuple[str, Survivor] | None:
@@ -252,9 +281,7 @@ def work(task: Task) -> list[Survivor]:
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_tree(Path(folder))
         for file in {mutant.file for mutant in task.mutants}:
-            verdict = verdict_of(file, tree)
-            if not verdict.passed:
-                raise SystemExit(f"the tests of {file} fail without any mutant: {verdict.killer}")
+            prepare(file, tree)
         found = []
         for mutant in task.mutants:
             path = tree / "src/portvakt" / mutant.file
