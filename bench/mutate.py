@@ -55,7 +55,7 @@ TESTS = {
     "jose/jws.py": (f"{JOSE}jws.py", f"enc {KEYS} possession"),
     "jose/header.py": (f"{JOSE}jws.py", "hdr hdr_parameters enc json typ alg dpop"),
     "policy/access_token.py": (
-        f"{POLICY}access_token.py",
+        f"{POLICY}access_token.py {POLICY}revocable.py",
         f"{CLAIMS} revocation clm_step_up",
     ),
     "policy/token.py": (f"{POLICY}access_token.py {POLICY}requirement.py", "clm canary_misplaced"),
