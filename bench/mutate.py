@@ -2,10 +2,10 @@
 
 A mutant that survives is a check that no test would miss. Those that are known to change no verdict
 are listed, each with its reason, in equivalent_mutants.toml beside this file; any other fails the
-run, and so does one that is listed and does not survive. Cosmic-ray makes the mutants. The tests
-run in a forked process that has imported everything but Portvakt, which is several times faster
-than a new one each time; each worker has a copy of the tree of its own, as a mutant is written into
-the file.
+run. One that is listed and does not survive is named, so that the list stays true. Cosmic-ray makes
+the mutants. The tests run in a forked process that has imported everything but Portvakt, which is
+several times faster than a new one each time; each worker has a copy of the tree of its own, as a
+mutant is written into the file.
 
     python bench/mutate.py [--workers N] [--skip-known] [--log FILE] [FILE …]
 
@@ -345,7 +345,7 @@ def main() -> int:
         print(f"{one.file}\n  - {one.was}\n  + {one.became}")
     for one in stale:
         print(f"listed, and did not survive: {one.file}\n  - {one.was}\n  + {one.became}")
-    return bool(unknown or stale)
+    return bool(unknown)
 
 
 if __name__ == "__main__":
