@@ -60,7 +60,7 @@ TESTS = {
     ),
     "policy/token.py": (f"{POLICY}access_token.py {POLICY}requirement.py", "clm canary_misplaced"),
     "policy/authorization.py": (
-        f"{POLICY}requirement.py {POLICY}rules.py {MATRICES}",
+        f"{POLICY}authorization.py {POLICY}requirement.py {POLICY}rules.py {MATRICES}",
         "clm_step_up demands_later",
     ),
     "policy/handles.py": (f"{POLICY}handles.py", "revocation"),
