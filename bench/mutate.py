@@ -47,7 +47,6 @@ CLAIMS = "clm json typ typ_introspection cache clk"
 KEYS = "alg key key_rsa key_selection sig sig_eddsa sig_rsa"
 JOSE, POLICY = "tests/unit/jose/test_", "tests/unit/policy/test_"
 FROZEN = "tests/unit/test_frozen.py"
-EDGES = "tests/unit/guard/test_edges.py"
 MATRICES = f"{POLICY}matrix.py {POLICY}matrix_further.py"
 # By file: the tests that most likely fail, quick ones first; then the families of attacks that
 # could.
@@ -65,7 +64,7 @@ TESTS = {
     ),
     "policy/handles.py": (f"{POLICY}handles.py", "revocation"),
     "policy/sender_constraint.py": (
-        f"{POLICY}requirement.py tests/unit/config/test_requirements.py {EDGES}",
+        f"{POLICY}sender_constraint.py tests/unit/config/test_requirements.py",
         "possession possession_late possession_nonce mtls",
     ),
     "policy/claims.py": (f"{POLICY}claims.py {POLICY}access_token.py", "clm"),
