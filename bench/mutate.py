@@ -57,7 +57,7 @@ TESTS = {
         f"{POLICY}access_token.py {POLICY}revocable.py",
         f"{CLAIMS} revocation clm_step_up",
     ),
-    "policy/token.py": (f"{POLICY}access_token.py {POLICY}requirement.py", "clm canary_misplaced"),
+    "policy/token.py": (f"{POLICY}token.py {POLICY}access_token.py {POLICY}requirement.py", "clm"),
     "policy/authorization.py": (
         f"{POLICY}authorization.py {POLICY}requirement.py {POLICY}rules.py {MATRICES}",
         "clm_step_up demands_later",
