@@ -47,6 +47,7 @@ def test_every_contract_is_kept(repository: Path) -> None:
         ("adapters/asgi.py", "import portvakt.jose.jws", "adapters see only"),
         ("guard/guard.py", "import httpx2", "httpx2 has"),
         ("guard/guard.py", "import rich", "the terminal belongs"),
+        ("adapters/asgi.py", "import litestar", "Litestar belongs"),
     ],
 )
 def test_an_import_that_must_not_be_breaks_its_contract(

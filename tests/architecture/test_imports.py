@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OPTIONAL = ["fastapi", "starlette", "typer", "rich", "uvicorn", "httpx2", "pytest"]
+OPTIONAL = ["fastapi", "litestar", "starlette", "typer", "rich", "uvicorn", "httpx2", "pytest"]
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
@@ -61,6 +61,8 @@ def test_the_guard_works_without_any_optional_package() -> None:
     ("room", "missing", "extra"),
     [
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
+        ("portvakt.adapters.litestar", "litestar", "portvakt[litestar]"),
+        ("portvakt.adapters.starlette", "starlette", "portvakt[starlette]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
     ],
 )

@@ -14,33 +14,17 @@
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, Unpack
-from urllib.parse import quote
 
-from portvakt.adapters.asgi import (
-    KEY,
-    Application,
-    GuardMiddleware,
-    Receive,
-    Scope,
-    Send,
-    adding_headers,
-    answer,
-    decision_of,
-    judgement_of,
-)
+from portvakt.adapters.endpoints import REFUSALS, EndpointsMiddleware, NotAdmitted, demand
+from portvakt.adapters.judgement import token_of
 from portvakt.guard import (
     AccessToken,
     ConfigurationError,
-    Decision,
     Demands,
     Guard,
-    HttpRequest,
-    Problem,
     Requirement,
-    Response,
-    SenderConstraint,
 )
 
 try:
@@ -51,36 +35,17 @@ try:
     from starlette.requests import HTTPConnection
     from starlette.responses import Response as StarletteResponse
 
-    from portvakt.adapters.fastapi_routes import Inspection
+    from portvakt.adapters.fastapi_routes import FastAPIInspection
+    from portvakt.adapters.starlette import GuardAnswer
 except ImportError as error:
     raise ConfigurationError("FastAPI is missing: pip install 'portvakt[fastapi]'") from error
 
-__all__ = ["FastAPIGuard", "NotAdmitted"]
+__all__ = ["FastAPIGuard", "NotAdmitted", "token_of"]
 
 Demand = Callable[..., Coroutine[Any, Any, AccessToken]]
 
-_ANY_TOKEN: Final = Requirement.of(sender_constraint=SenderConstraint.EITHER)
-
 #: Compiled once, for there are as many as the application writes down.
 _require: Final = lru_cache(Requirement.of)
-
-#: What OpenAPI says of every operation that demands a token.
-_REFUSALS: Final = {
-    "401": "The access token is missing, or is not accepted.",
-    "403": "The access token does not carry a scope that this operation needs.",
-}
-
-
-class NotAdmitted(Exception):  # noqa: N818  it says what the request is
-    """An endpoint demands more than the token has. Rendered as the guard's own answer.
-
-    Attributes:
-        response: that answer.
-    """
-
-    def __init__(self, response: Response) -> None:
-        self.response: Final = response
-        super().__init__("the request is not admitted")
 
 
 class FastAPIGuard(Guard):
@@ -113,7 +78,8 @@ class FastAPIGuard(Guard):
         """
         if any(middleware.kwargs.get("guard") is self for middleware in app.user_middleware):
             raise ConfigurationError("protect() was called twice with the same application")
-        app.add_middleware(_FastAPIMiddleware, guard=self, protected=app)
+        check_routes = partial(self.check_routes, app)
+        app.add_middleware(EndpointsMiddleware, guard=self, check_routes=check_routes)
         app.add_exception_handler(NotAdmitted, _render)
         _document_refusals(app)
 
@@ -142,35 +108,17 @@ class FastAPIGuard(Guard):
             # For OpenAPI alone: it names the scheme and its scopes.
             _scheme: None = Security(_SCHEME, scopes=requirement.challenge.split()),
         ) -> AccessToken:
-            if around.scopes:
-                # The own ones again, so that a challenge names all that a new token needs.
-                every = _require(
-                    (*sorted(requirement.scopes), *around.scopes),
-                    sender_constraint=requirement.sender_constraint,
-                )
-                await self._demand(connection, every)
-            return await self._demand(connection, requirement)
+            if not around.scopes:
+                return await demand(self, connection.scope, requirement)
+            # The own ones again, so that a challenge names all that a new token needs.
+            every = _require(
+                (*sorted(requirement.scopes), *around.scopes),
+                sender_constraint=requirement.sender_constraint,
+            )
+            return await demand(self, connection.scope, every, requirement)
 
         self._demands[access_token] = requirement
         return access_token
-
-    async def _demand(self, connection: HTTPConnection, requirement: Requirement) -> AccessToken:
-        judgement = judgement_of(connection.scope)
-        if judgement.guard is not self:
-            raise ConfigurationError("requires() and protect() are of two different guards")
-        request = _routed(judgement.request, connection)
-        if judgement.decision.token is None:
-            # Public by its path, and yet the endpoint demands a token: the stricter of them holds.
-            decision = await self.check(request, requirement)
-        else:
-            decision = await self.demand(request, judgement.decision, requirement)
-        if decision.admitted and decision is not judgement.decision:
-            connection.scope[KEY] = judgement._replace(decision=decision)
-        if decision.response is not None:
-            raise NotAdmitted(decision.response)
-        if decision.token is None:
-            raise ConfigurationError("the guard admitted a request without the token it demanded")
-        return decision.token
 
     def check_routes(self, app: FastAPI) -> None:
         """Check that no route of *app* is forgotten; done when the application starts.
@@ -180,58 +128,11 @@ class FastAPIGuard(Guard):
                 is guarded and public at once, that demands scopes which are none, or tokens that
                 are bound in two ways at once.
         """
-        inspection = Inspection(self.routes, self._demands.get)
+        inspection = FastAPIInspection(self.routes, self._demands.get)
         inspection.walk(app.routes)
         for mounted in inspection.applications:
             mounted.add_exception_handler(NotAdmitted, _render)
-        if inspection.problems:
-            advice = Problem(
-                "",
-                "give each route Depends(guard.requires(scopes=[...])), or a [[route]] in the "
-                "policy with its scopes, or with public = true if everyone may use it",
-            )
-            raise ConfigurationError([*inspection.problems, advice])
-
-
-def _routed(request: HttpRequest, connection: HTTPConnection) -> HttpRequest:
-    """Return the request with what FastAPI found in its path, encoded anew."""
-    if not connection.path_params:
-        return request
-    return HttpRequest(
-        method=request.method,
-        url=request.url,
-        headers=request.headers,
-        peer=request.peer,
-        client_certificate=request.client_certificate,
-        path_parameters=tuple(
-            (name, quote(str(value), safe="")) for name, value in connection.path_params.items()
-        ),
-    )
-
-
-class _FastAPIMiddleware(GuardMiddleware):
-    """In front of a FastAPI application, whose endpoints state requirements of their own."""
-
-    def __init__(self, app: Application, guard: FastAPIGuard, protected: FastAPI) -> None:
-        super().__init__(app, guard)
-        self._check_routes = guard.check_routes
-        self._protected = protected
-
-    def make_ready(self) -> None:
-        """Check that no route is forgotten."""
-        self._check_routes(self._protected)
-
-    async def judge(self, request: HttpRequest) -> Decision:
-        """Judge by the rule for this request; without one, by whether the token is valid."""
-        rule = self.guard.routes.find(request)
-        # Only where no rule is, or no rules are (what stands in for them has no path): a
-        # requirement of ours would make a public rule demand a token.
-        ruled = rule is not None and rule.path is not None
-        return await self.guard.check(request, None if ruled else _ANY_TOKEN)
-
-    def headed(self, _decision: Decision, scope: Scope, send: Send) -> Send:
-        """Add the headers of the last decision: an endpoint's demand may have made another."""
-        return adding_headers(lambda: decision_of(scope).headers, send)
+        inspection.conclude()
 
 
 class _BearerScheme(SecurityBase):
@@ -250,21 +151,10 @@ class _BearerScheme(SecurityBase):
 _SCHEME: Final = _BearerScheme()
 
 
-class _Answer(StarletteResponse):
-    """The guard's response as one of Starlette's."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.body, response.status, dict(response.headers))
-        self._response = response
-
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        await answer(self._response, scope, send)
-
-
 async def _render(_connection: HTTPConnection, error: Exception) -> StarletteResponse:
     if not isinstance(error, NotAdmitted):
         raise error
-    return _Answer(error.response)
+    return GuardAnswer(error.response)
 
 
 def _document_refusals(app: FastAPI) -> None:
@@ -276,7 +166,7 @@ def _document_refusals(app: FastAPI) -> None:
         for operations in document.get("paths", {}).values():
             for operation in operations.values():
                 if any(_SCHEME.scheme_name in scheme for scheme in operation.get("security", ())):
-                    for status, description in _REFUSALS.items():
+                    for status, description in REFUSALS.items():
                         operation["responses"].setdefault(status, {"description": description})
         return document
 

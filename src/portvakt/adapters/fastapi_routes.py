@@ -1,9 +1,6 @@
 """Look through a FastAPI application for what nobody guards, before it serves anything."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
-from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -12,26 +9,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from portvakt.guard import (
-    ConfigurationError,
-    Problem,
-    Requirement,
-    Routes,
-    SenderConstraint,
-    agreed,
-)
+from portvakt.adapters.forgotten import EVERY, Inspection, template_of
+from portvakt.guard import ConfigurationError, Problem, Requirement, Routes
 
-__all__ = ["Inspection"]
-
-#: Stands for every method: no rule can list it, so only a rule without a list is for it.
-_EVERY: Final = "*"
-
-#: Parameters that take one segment at most. Others (path, converters of one's own) take slashes.
-_ONE_SEGMENT: Final = re.compile(r"\{[^{}:]+(?::(?:str|int|float|uuid))?\}")
+__all__ = ["FastAPIInspection"]
 
 
-class Inspection:
-    """Which routes are neither guarded nor in the policy, or both guarded and public.
+class FastAPIInspection(Inspection):
+    """Which routes of a FastAPI application are forgotten, or guarded and public at once.
 
     A route counts as guarded if one of the guard's own dependencies is anywhere among its own. What
     is mounted is walked too, unless it is no application of Starlette's: then a rule must be for
@@ -43,15 +28,16 @@ class Inspection:
         demand_of: what a dependency demands, if it is one of the guard's; else None.
 
     Attributes:
-        problems: what is wrong.
         applications: every FastAPI application met on the way.
     """
 
     def __init__(self, rules: Routes, demand_of: Callable[[object], Requirement | None]) -> None:
-        self.problems: list[Problem] = []
+        super().__init__(
+            rules,
+            "give each route Depends(guard.requires(scopes=[...])), or a [[route]] in the "
+            "policy with its scopes, or with public = true if everyone may use it",
+        )
         self.applications: list[FastAPI] = []
-        self._rules = rules
-        self._public = Routes(rule for rule in rules.rules if rule.public)
         self._demand_of = demand_of
 
     def walk(
@@ -75,12 +61,10 @@ class Inspection:
             if isinstance(context.original_route, Mount | Host):
                 self._walk_mounted(context.app, path, ruled=ruled, public=public)
             elif not _is_documentation(context):
-                self._look_at(context, path, ruled=ruled, public=public)
+                self._walk_route(context, path, ruled=ruled, public=public)
 
     def _walk_mounted(self, app: ASGIApp, path: str, *, ruled: bool, public: bool) -> None:
-        everything = _template(path) + "/{rest:path}"
-        ruled = ruled or self._rules.covers(everything, _EVERY)
-        public = public or self._public.covers(everything, _EVERY)
+        ruled, public = self.within(template_of(path), ruled=ruled, public=public)
         if isinstance(app, FastAPI):
             self.applications.append(app)
             if app.root_path:
@@ -93,35 +77,26 @@ class Inspection:
                 )
         if isinstance(app, Starlette | Router):
             self.walk(app.routes, path, ruled=ruled, public=public)
-        elif not ruled:
-            self._forgotten(f"{path}/*", "is mounted: only a [[route]] can be for all of it")
+        else:
+            self.opaque(path, ruled=ruled)
 
-    def _look_at(self, context: RouteContext, path: str, *, ruled: bool, public: bool) -> None:
+    def _walk_route(self, context: RouteContext, path: str, *, ruled: bool, public: bool) -> None:
         methods, shown = _methods(context)
-        template = _template(path)
-        demands = tuple(self._demands(getattr(context, "dependant", None)))
-        for demand in demands:
-            self._check_scopes(demand, f"{shown} {path}")
-        if demands:
-            if not ruled:
-                self._check_constraints(demands, template, methods, f"{shown} {path}")
-            if public or any(self._public.covers(template, method) for method in methods):
-                self.problems.append(
-                    Problem(
-                        f"{shown} {path}",
-                        "is public in the policy and has guard.requires(): decide for one of them",
-                    )
-                )
-            return
-        if ruled:
-            return
-        forgotten = [method for method in methods if not self._rules.covers(template, method)]
-        if forgotten:
-            names = shown if shown == "WEBSOCKET" else ", ".join(forgotten)
-            self._forgotten(f"{names} {path}", "nobody guards it")
-
-    def _forgotten(self, place: str, message: str) -> None:
-        self.problems.append(Problem(place, message))
+        demands = []
+        for dependant in self._demands(getattr(context, "dependant", None)):
+            self._check_scopes(dependant, f"{shown or ', '.join(methods)} {path}")
+            demand = self._demand_of(dependant.call)
+            if demand is not None:
+                demands.append(demand)
+        self.look_at(
+            path,
+            methods,
+            demands,
+            template=template_of(path),
+            shown=shown,
+            ruled=ruled,
+            public=public,
+        )
 
     def _check_scopes(self, demand: Dependant, place: str) -> None:
         """Check the scopes of ``Security(…)`` now: they are compiled when they are first needed."""
@@ -129,33 +104,6 @@ class Inspection:
             Requirement.of([*(demand.parent_oauth_scopes or ()), *(demand.own_oauth_scopes or ())])
         except ConfigurationError as error:
             self.problems.extend(Problem(place, problem.message) for problem in error.problems)
-
-    def _check_constraints(
-        self, demands: Iterable[Dependant], template: str, methods: Iterable[str], place: str
-    ) -> None:
-        """See that one token can be what the rule and every demand of an endpoint take."""
-        stated = [self._demand_of(demand.call) for demand in demands]
-        for method in methods:
-            rule = self._rules.covering(template, method) or self._rules.everywhere
-            first = rule.requirement.sender_constraint
-            try:
-                taken = {
-                    agreed(first, one.sender_constraint) or SenderConstraint.NONE
-                    for one in stated
-                    if one is not None
-                }
-            except ConfigurationError as error:
-                self.problems.extend(Problem(place, one.message) for one in error.problems)
-                return
-            if len(taken) > 1:
-                words = " and ".join(sorted(one.value for one in taken))
-                message = (
-                    f"takes tokens of two kinds at once, and so none, by sender_constraint {words}"
-                )
-                self.problems.append(
-                    Problem(place, f"{message}: state the same in each requires()")
-                )
-                return
 
     def _demands(self, dependant: Dependant | None) -> Iterator[Dependant]:
         if dependant is None:
@@ -171,21 +119,8 @@ def _is_documentation(context: RouteContext) -> bool:
     return getattr(context.endpoint, "__module__", None) == "fastapi.applications"
 
 
-def _methods(context: RouteContext) -> tuple[tuple[str, ...], str]:
-    """Return the methods that a rule has to be for, and how to show them."""
+def _methods(context: RouteContext) -> tuple[tuple[str, ...], str | None]:
+    """Return the methods that a rule has to be for, and how to show them if not by name."""
     if isinstance(context.original_route, WebSocketRoute):
         return ("GET",), "WEBSOCKET"
-    if context.methods:
-        methods = tuple(sorted(context.methods))
-        return methods, ", ".join(methods)
-    return (_EVERY,), _EVERY
-
-
-def _template(path: str) -> str:
-    """Write a framework's path as a policy writes it: a segment with a parameter is a parameter."""
-    return "/".join(
-        "{segment}"
-        if _ONE_SEGMENT.search(segment) and "{" not in _ONE_SEGMENT.sub("", segment)
-        else quote(segment, safe="{}-._~!$&'()*+,;=:@")
-        for segment in path.split("/")
-    )
+    return tuple(sorted(context.methods or (EVERY,))), None

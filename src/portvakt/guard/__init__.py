@@ -10,6 +10,7 @@ from portvakt.policy.decision import Decision
 from portvakt.policy.requirement import Demands, Requirement
 from portvakt.policy.routes import Route, Routes
 from portvakt.policy.sender_constraint import SenderConstraint, agreed
+from portvakt.refusal import Refusal
 
 __all__ = [
     "AccessToken",
@@ -20,6 +21,7 @@ __all__ = [
     "HttpRequest",
     "NotCertificate",
     "Problem",
+    "Refusal",
     "Requirement",
     "Response",
     "Route",

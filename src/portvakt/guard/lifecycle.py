@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.lasting import Lasting
 from portvakt.home import Home, finish
 
 if TYPE_CHECKING:
@@ -16,34 +17,26 @@ if TYPE_CHECKING:
 
     from portvakt.clock import Clock
     from portvakt.guard.health import Health
-    from portvakt.guard.parts import Parts
     from portvakt.guard.revocation import Mirror
     from portvakt.http.response import Response
     from portvakt.net.keys import KeySource
     from portvakt.policy.decision import Observer
-    from portvakt.policy.issuer import TrustedIssuer
     from portvakt.registers.base import Register
     from portvakt.stores.base import Entry
 
 __all__ = ["Lifecycle"]
 
 
-class Lifecycle(ABC):
+class Lifecycle(Lasting):
     """What every guard is, apart from judging.
 
     Attributes:
-        issuers: whose tokens are accepted, by name.
-        keys: where their keys come from.
-        parts: what else its policy asks for.
+        keys: where the issuers' keys come from.
         home: where it waits.
-        clock: what time it is.
     """
 
-    issuers: Mapping[str, TrustedIssuer]
     keys: KeySource
-    parts: Parts
     home: Home
-    clock: Clock
 
     @abstractmethod
     def self_test(self) -> None:

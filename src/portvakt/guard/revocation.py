@@ -182,6 +182,12 @@ class Mirror:
         """Whether it is young enough to be relied on. If not, somebody should catch up."""
         return self._clock() < self._until
 
+    def look_again_in(self) -> float:
+        """Return after how many seconds at most what it said of a token is asked for again."""
+        left = self._until - self._clock()
+        # Beyond its bound nothing is late any more: whoever may stay is looked at as before.
+        return min(self._interval, left) if left > 0 else self._interval
+
     def unavailable(self) -> Unavailable:
         """Return what a request is told if this is too old: why, and when it may come again."""
         filled = self._caught_up_at is not None

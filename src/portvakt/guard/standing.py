@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ class Standing:
             await self.lists.fetch(token)
         if self.events is not None and not self.events.current(token):
             await self.events.fetch(token)
+
+    def look_again_in(self) -> float:
+        """Return after how many seconds at most somebody who was admitted is to be checked again.
+
+        It is a third of the mirror's bound, and never later than its news is too old. Status lists
+        and polls for events have bounds of their own; they are looked at just as often.
+        """
+        return inf if self.mirror is None else self.mirror.look_again_in()
 
     def check(self, token: AccessToken, now: float, *, admit_stale: bool = False) -> None:
         """Refuse a token that was revoked, or of which that is not known. Never waits.

@@ -170,21 +170,22 @@ def test_a_handshake_has_it_where_it_is_accepted() -> None:
     assert message == {"type": "websocket.send", "text": "hello"}
 
 
-def test_where_there_is_nothing_to_add_the_server_is_answered_directly() -> None:
+def test_where_there_is_nothing_to_add_the_server_gets_the_very_messages() -> None:
     guard = ISSUER.guard(route=PUBLIC)
-    seen: list[Any] = []
+    start: Message = {"type": "http.response.start", "status": 200, "headers": []}
+    received: list[Message] = []
 
-    async def look(scope: Scope, receive: Any, send: Any) -> None:
-        seen.append(send)
+    async def answer(_scope: Scope, _receive: Any, send: Any) -> None:
+        await send(start)
 
     async def send(message: Message) -> None:
-        seen.append(message)
+        received.append(message)
 
     async def receive() -> Message:
         return {}
 
-    asyncio.run(GuardMiddleware(look, guard)(scope_of(), receive, send))
-    assert seen == [send]
+    asyncio.run(GuardMiddleware(answer, guard)(scope_of(), receive, send))
+    assert received[0] is start
 
 
 def test_no_message_of_the_application_is_changed() -> None:
