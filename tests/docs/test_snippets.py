@@ -17,9 +17,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import WebSocketDisconnect
 from fastapi.testclient import TestClient
 
 from docs.conftest import PAGES, REPOSITORY, Block, blocks
@@ -87,9 +89,18 @@ def pages_files(page: str, folder: Path) -> None:
             write(folder / block.title, block.text)
 
 
+def names_of_a_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Where a page's code runs: a module that can be found by its name, as frameworks do."""
+    module = ModuleType("__page__")
+    monkeypatch.setitem(sys.modules, "__page__", module)
+    return vars(module)
+
+
 @pytest.mark.parametrize("page", RUN)
-def test_every_piece_of_code_of_a_page_runs(page: str, folder: Path) -> None:
-    names: dict[str, Any] = {"__name__": "__page__"}
+def test_every_piece_of_code_of_a_page_runs(
+    page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = names_of_a_page(monkeypatch)
     tests = []
     for block in blocks(page):
         if block.title is not None:
@@ -224,3 +235,45 @@ def test_the_tutorial_s_misspelt_key_is_named_with_its_line(folder: Path) -> Non
     assert any(
         problem.line == 7 and "algorithms" in problem.message for problem in error.value.problems
     )
+
+
+@pytest.mark.parametrize("kind", ["StarletteGuard", "LitestarGuard"])
+def test_the_how_to_guards_an_application_of_each_framework(
+    kind: str, folder: Path, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from litestar.testing import TestClient as LitestarClient
+
+    first, *_ = (block for block in blocks("docs/how-to.md") if block.title == "portvakt.toml")
+    write(folder / "portvakt.toml", first.text)
+    (block,) = (one for one in blocks("docs/how-to.md") if f"guard = {kind}" in one.text)
+    names = names_of_a_page(monkeypatch)
+    exec(compile(block.text, block.place, "exec"), names)  # noqa: S102  they are our pages
+    client: Any = TestClient if kind == "StarletteGuard" else LitestarClient
+
+    with client(names["app"]) as opened:
+        assert status(opened, issuer.token(scopes=["nhn:journal/read"])) == 200
+        assert status(opened, issuer.token()) == 403
+        assert status(opened) == 401
+
+
+def test_the_how_to_s_websocket_ends_without_a_word_of_the_application(
+    folder: Path, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = (block for block in blocks("docs/how-to.md") if block.title == "portvakt.toml")
+    write(folder / "portvakt.toml", first.text)
+    (block,) = (one for one in blocks("docs/how-to.md") if '"/live"' in one.text)
+    names = names_of_a_page(monkeypatch)
+    exec(compile(block.text, block.place, "exec"), names)  # noqa: S102  they are our pages
+    end = time.time() + 0.8 - issuer.trusted.leeway
+    token = issuer.token(scopes=["nhn:journal/read"], claims={"exp": end, "iat": end - 60})
+    headers = {"Authorization": f"Bearer {token}"}
+
+    with (
+        TestClient(names["app"]) as client,
+        client.websocket_connect("/live", headers=headers) as socket,
+    ):
+        socket.send_text("hello")
+        assert socket.receive_text() == "hello"
+        with pytest.raises(WebSocketDisconnect) as ended:
+            socket.receive_text()
+    assert (ended.value.code, ended.value.reason) == (1008, "invalid_token")

@@ -42,3 +42,9 @@ def test_what_binding_and_revocation_cost_can_be_measured(repository: Path) -> N
     assert "a store, 2000 revoked" in found
     assert "the token seen before" in found
     assert "reference, asked about before" in found
+
+
+def test_what_open_connections_cost_can_be_measured(repository: Path) -> None:
+    found = run(repository, "bench/open_connections.py", "--rounds", "1", "--connections", "500")
+    assert "500 idle connections, guarded" in found
+    assert "all closed" in found

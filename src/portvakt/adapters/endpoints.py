@@ -110,8 +110,11 @@ async def demand(guard: Guard, scope: Scope, *requirements: Requirement) -> Acce
             decision = await guard.demand(request, decision, requirement)
         if decision.response is not None:
             raise NotAdmitted(decision.response)
-    demands = (*judgement.demands, *requirements)
-    scope[KEY] = Judgement(guard, judgement.request, decision, demands)
+    route = decision.route
+    if decision is not judgement.decision or (route and route.requirement.unsafe_on_stale):
+        # What lasts is looked at by the last decision; and each demand says whether old news do.
+        demands = (*judgement.demands, *requirements)
+        scope[KEY] = Judgement(guard, judgement.request, decision, demands)
     if decision.token is None:
         raise ConfigurationError("the guard admitted a request without the token it demanded")
     return decision.token

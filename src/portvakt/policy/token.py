@@ -38,7 +38,8 @@ class AccessToken(Struct, frozen=True, gc=False):
         audience: every API it is for, this one included.
         scopes: what it grants, each compared exactly.
         issued_at: seconds since 1970.
-        expires_at: seconds since 1970, without leeway. Close long-lived connections then.
+        expires_at: seconds since 1970, without leeway. What outlives one answer ends with it: the
+            adapters for ASGI see to that, with leeway.
         not_before: seconds since 1970, or None.
         token_id: ``jti``, or None where the policy does not require it.
         confirmation: ``cnf``, what its holder must prove possession of (RFC 7800), or None.

@@ -126,6 +126,29 @@ def test_a_public_path_is_served(raw_path: str, name: str) -> None:
     assert get(raw_path) == (200, name)
 
 
+@pytest.mark.twin("HTTP-18")
+def test_a_query_that_a_test_client_leaves_in_the_path_is_no_part_of_it() -> None:
+    path, raw_path = "/fhir/Patient", b"/fhir/Patient?x=/../y"
+    found = get("/", path=path, raw_path=raw_path, query_string=b"x=/../y")
+    assert found == (200, "type")
+
+
+@pytest.mark.attack("HTTP-18")
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/fhir/Patient", b""),
+        ("/fhir/Patient", b"x=1"),
+        ("/fhir/Patient?x=/../y", b"x=/../z"),
+        ("/admin", b"x=/../y"),
+    ],
+)
+def test_what_else_is_left_in_the_path_is_refused(path: str, query: bytes) -> None:
+    raw_path = b"/fhir/Patient?x=/../y"
+    status, _ = get("/", path=path, raw_path=raw_path, query_string=query)
+    assert status == 400
+
+
 @pytest.mark.attack("HTTP-18")
 @pytest.mark.parametrize(
     "raw_path",

@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from portvakt import AccessToken, ConfigurationError
+from portvakt.adapters.asgi import judgement_of
 from portvakt.adapters.starlette import StarletteGuard, token_of
 from portvakt.testing import FakeIssuer
 
@@ -231,6 +232,27 @@ def test_behind_middleware_of_starlettes_own_nothing_changes() -> None:
     with TestClient(app) as client:
         assert client.get("/journal/1", headers=READER).status_code == 200
         assert client.get("/journal/1", headers=NOBODY).status_code == 403
+
+
+def test_each_demand_says_whether_old_news_will_do() -> None:
+    """Where the rule says so: a connection that lasts is looked at by all of them."""
+    guard = make_guard(
+        {"path": "/easy", "unsafe_on_stale": "admit"},
+        {"path": "/other"},
+        store={"url": "memory://"},
+    )
+
+    @guard.requires()
+    async def demands(request: Request) -> Response:
+        stated = judgement_of(request).demands
+        return JSONResponse([demand.unsafe_on_stale for demand in stated])
+
+    easy = guard.requires(unsafe_on_stale=True)(demands)
+    app = Starlette(routes=[Route("/easy", easy), Route("/other", demands)])
+    guard.protect(app)
+    with TestClient(app) as client:
+        assert client.get("/easy", headers=NOBODY).json() == [True, False]
+        assert client.get("/other", headers=NOBODY).json() == []
 
 
 # Mistakes of whoever writes the application

@@ -99,9 +99,7 @@ def test_who_may_stay_without_news_stays(issuer: FakeIssuer) -> None:
     assert last(client) == LATER
 
 
-@pytest.mark.attack("HTTP-16", "CACHE-07")
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_reference_token_that_its_issuer_ended_ends_the_connection(loop: str) -> None:
+def reference_guard() -> tuple[Asking, Guard]:
     asking = Asking(max_staleness=0.05)
     asking.out.answers[REFERENCE] = claims_of()
     jwks = JwkSet.from_object(ASKED.jwks(), ASKED.trusted.algorithms)
@@ -111,6 +109,13 @@ def test_a_reference_token_that_its_issuer_ended_ends_the_connection(loop: str) 
         parts=Parts(introspection=asking.introspection),
         clock=asking.wall,
     )
+    return asking, guard
+
+
+@pytest.mark.attack("HTTP-16", "CACHE-07")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_reference_token_that_its_issuer_ended_ends_the_connection(loop: str) -> None:
+    asking, guard = reference_guard()
 
     async def test(client: Client) -> None:
         await client.until("websocket.accept")
@@ -151,6 +156,25 @@ def test_a_client_that_does_not_read_keeps_nothing_open(
     client = connected(loop, issuer.guard(), app, scope_of(issuer.token(), kind), test)
     assert client.received[-1] == {"type": "returned"}
     assert ENDED not in client.received
+
+
+def test_who_goes_while_the_issuer_is_asked_is_not_asked_about_further() -> None:
+    asking, guard = reference_guard()
+
+    async def test(client: Client) -> None:
+        await client.until("websocket.accept")
+        asking.out.open.clear()
+        before = len(asking.out.asked)
+        with anyio.fail_after(5):
+            while len(asking.out.asked) == before:  # noqa: ASYNC110  there is no event of it
+                await anyio.sleep(0.01)
+        client.say(type="websocket.disconnect", code=1000)
+        await client.until("returned")
+        asking.out.open.set()
+        await anyio.sleep(0.05)
+
+    client = connected("asyncio", guard, idle, scope_of(REFERENCE, "websocket"), test)
+    assert client.kinds() == ["websocket.accept", "returned"]
 
 
 def test_observers_are_told_once(issuer: FakeIssuer) -> None:
