@@ -48,6 +48,7 @@ bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of 
 	$(BIN)/python bench/run.py $(ARGS)
 	$(BIN)/python bench/journal.py
 	$(BIN)/python bench/bound.py
+	$(BIN)/python bench/records.py
 	$(BIN)/python bench/open_connections.py
 
 flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.

@@ -6,6 +6,7 @@ import ast
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import django_project  # noqa: F401  Django REST framework can be imported only in a project
 import portvakt
 
 if TYPE_CHECKING:

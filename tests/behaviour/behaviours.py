@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from behaviour.serving import Adapter
 
-__all__ = ["Behaviour", "behaviour", "every_behaviour"]
+__all__ = ["Behaviour", "behaviour", "behaviour_of", "every_behaviour"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +35,7 @@ class Behaviour(NamedTuple):
 
     def why_not(self, adapter: Adapter) -> str | None:
         """Say why it is none of an adapter's; None if it is."""
-        return adapter.why_not(self.needs)
+        return adapter.apart.get(self.id) or adapter.why_not(self.needs)
 
 
 def behaviour(sentence: str, *needs: str) -> Callable[[F], F]:
@@ -51,7 +51,7 @@ def behaviour(sentence: str, *needs: str) -> Callable[[F], F]:
 
 def behaviour_of(test: object) -> Behaviour | None:
     """What a test shows, if it is a behaviour."""
-    return _known.get(test)
+    return _known.get(test) if callable(test) else None
 
 
 def every_behaviour() -> list[Behaviour]:
@@ -59,12 +59,8 @@ def every_behaviour() -> list[Behaviour]:
     found = []
     for name in MODULES:
         module = import_module(f"behaviour.test_{name}")
-        found += [known for test in vars(module).values() if (known := _of(test))]
+        found += [known for test in vars(module).values() if (known := behaviour_of(test))]
     # A module that nobody listed would be missing in the documentation.
     files = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
     assert files == {f"test_{name}" for name in MODULES}, files
     return found
-
-
-def _of(test: object) -> Behaviour | None:
-    return _known.get(test) if callable(test) else None

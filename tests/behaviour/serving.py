@@ -40,6 +40,8 @@ class Adapter(NamedTuple):
         lacks: what this adapter has not, and why, as the documentation says it; by the word with
             which a behaviour needs it.
         lasting: whether it serves connections that outlive one answer: ``/live`` and ``/events``.
+        client: who calls it, if not over HTTP.
+        apart: behaviours that are none of this adapter, by the names of their tests, and why.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Adapter(NamedTuple):
     forget: Callable[[Sample], str] | None = None
     lacks: Mapping[str, str] = {}
     lasting: bool = False
+    client: Callable[[Adapter, Sample, Address], Served] | None = None
+    apart: Mapping[str, str] = {}
 
     def why_not(self, needs: frozenset[str]) -> str | None:
         """Say why a behaviour that needs these is none of this adapter; None if it is."""
@@ -55,12 +59,14 @@ class Adapter(NamedTuple):
         if self.forget is None:
             lacking["routes"] = "the framework does not show its routes"
         if not self.lasting:
-            lacking["lasting"] = "only ASGI's adapters serve WebSockets and end what lasts"
+            lacking["lasting"] = (
+                "only the adapters for ASGI and its frameworks end what outlives one answer"
+            )
         return next((lacking[need] for need in sorted(needs) if need in lacking), None)
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """What came back; ``raw`` is every octet of it, where the connection was to be closed."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -101,12 +107,17 @@ class Served:
             method: the method.
             body: the body, with its length in a header.
         """
-        head = [f"{method} {target} HTTP/1.1", "Host: api.test", "Connection: close", *lines]
+        head = [f"{method} {target} HTTP/1.1", "Host: api.test", *lines]
+        closed = not any(line.lower().startswith("connection:") for line in lines)
+        if closed:
+            head.append("Connection: close")
         if body is not None:
             head.append(f"Content-Length: {len(body)}")
         sent = "\r\n".join([*head, "", ""]).encode("latin-1") + (body or b"")
         with socket.create_connection(self.address, timeout=20) as connection:
             connection.sendall(sent)
+            if not closed:
+                return _read(connection, method)
             raw = b""
             while data := connection.recv(65536):
                 raw += data
@@ -156,9 +167,13 @@ def read_answer(raw: bytes, method: str = "GET") -> Answer:
         def makefile(self, *_: object) -> io.BytesIO:
             return io.BytesIO(raw)
 
-    response = HTTPResponse(cast("socket.socket", Received()), method=method)
+    return _read(cast("socket.socket", Received()), method)._replace(raw=raw)
+
+
+def _read(connection: socket.socket, method: str) -> Answer:
+    response = HTTPResponse(connection, method=method)
     response.begin()
-    return Answer(response.status, tuple(response.getheaders()), response.read(), raw)
+    return Answer(response.status, tuple(response.getheaders()), response.read(), b"")
 
 
 @contextmanager
@@ -183,7 +198,7 @@ def serve_asgi(app: Any) -> Iterator[Address]:
 def serve_wsgi(app: Any) -> Iterator[Address]:
     """Serve a WSGI application with waitress: threads, as WSGI servers have them."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = waitress.create_server(app, sockets=[listener], threads=8, _quiet=True)
+    server = waitress.create_server(app, sockets=[listener], threads=8)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -191,3 +206,4 @@ def serve_wsgi(app: Any) -> Iterator[Address]:
     finally:
         server.trigger.pull_trigger(server.close)
         thread.join()
+        server.task_dispatcher.shutdown()

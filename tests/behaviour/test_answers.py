@@ -114,6 +114,18 @@ def test_head(served: Served) -> None:
         assert served.send(path, *bearer(served.token("write")), method="HEAD").status == 403
 
 
+@behaviour("A method in small letters is no other method: what it asks for is not served.")
+@pytest.mark.attack("HTTP-09")
+@pytest.mark.parametrize("method", ["get", "Get", "head", "post"])
+def test_small_letters(served: Served, method: str) -> None:
+    with served.unreached():
+        for target in (f"/journal/{PATIENT}", "/ruled", "/echo"):
+            # Good for the other person, or for less: where the rule is for GET, it must hold.
+            for token in (None, served.other("nothing")):
+                sent = () if token is None else bearer(token)
+                assert 400 <= served.send(target, *sent, method=method).status < 502
+
+
 @behaviour("HEAD is served to whom GET is.")
 @pytest.mark.twin("HTTP-09")
 def test_head_served(served: Served) -> None:
@@ -127,3 +139,22 @@ def test_head_served(served: Served) -> None:
 def bearer(token: str) -> tuple[str]:
     """The header line of a bearer token."""
     return (f"Authorization: Bearer {token}",)
+
+
+METADATA = "/.well-known/oauth-protected-resource"
+
+
+@behaviour("The API's metadata (RFC 9728) is served at its well-known path, to everyone.")
+@pytest.mark.twin("HTTP-13")
+def test_metadata(served: Served) -> None:
+    decision = served.sample.reference.check_blocking(HttpRequest(method="GET", url=METADATA))
+    if not decision.admitted or decision.response is None:
+        pytest.skip("the guard has no metadata yet")
+    with served.unreached():
+        answer = served.get(METADATA)
+        assert (answer.status, answer.body) == (200, decision.response.body)
+        for name, value in decision.response.headers:
+            assert answer.header(name) == [value]
+        assert served.send(METADATA, method="HEAD").raw.endswith(b"\r\n\r\n")
+        challenge = served.get("/ruled").header("www-authenticate")[0]
+        assert f'resource_metadata="https://api.test{METADATA}"' in challenge

@@ -13,6 +13,8 @@ import pytest
 from typer.main import get_command
 
 import portvakt
+from behaviour.adapters import ADAPTERS
+from behaviour.behaviours import every_behaviour
 from docs.conftest import PAGES, REPOSITORY
 from portvakt.cli import app
 from portvakt.config.duration import write_duration
@@ -34,6 +36,20 @@ def refusals() -> Iterator[str]:
         step = code.step.name.lower().replace("_", " ")
         check = f"{code.step}, {step}"
         yield f"| `{code.value}` | {check} | {code.status} | {error} | {code.sentence} |"
+
+
+def adapters() -> Iterator[str]:
+    yield f"| behaviour | {' | '.join(adapter.title for adapter in ADAPTERS)} |"
+    yield f"|---{'|---' * len(ADAPTERS)}|"
+    reasons: dict[str, int] = {}
+    for behaviour in every_behaviour():
+        cells = []
+        for adapter in ADAPTERS:
+            reason = behaviour.why_not(adapter)
+            cells.append(f"({reasons.setdefault(reason, len(reasons) + 1)})" if reason else "yes")
+        yield f"| {behaviour.sentence} | {' | '.join(cells)} |"
+    yield ""
+    yield from (f"{number}. {reason[0].upper()}{reason[1:]}." for reason, number in reasons.items())
 
 
 def policy_file() -> Iterator[str]:
@@ -95,7 +111,11 @@ def shown(setting: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     ("page", "table"),
-    [("docs/reference/refusals.md", refusals), ("docs/reference/policy-file.md", policy_file)],
+    [
+        ("docs/reference/refusals.md", refusals),
+        ("docs/reference/policy-file.md", policy_file),
+        ("docs/reference/adapters.md", adapters),
+    ],
 )
 def test_a_generated_table_is_up_to_date(page: str, table: Callable[[], Iterator[str]]) -> None:
     path = REPOSITORY / page

@@ -14,9 +14,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+import grpc
 import pytest
 
 from certificates import AUTHORITY, issue
+from envoy_wire import check_request, verdict
 from gateways import (
     POLICY,
     READ,
@@ -27,7 +29,8 @@ from gateways import (
     serving,
     write_policy,
 )
-from servers import until
+from portvakt.gateway.ext_authz import SERVICE
+from servers import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,6 +132,24 @@ def test_the_operator_sees_how_it_is(gateway: Gateway) -> None:
     assert gateway.admin("/")[0] == 404
     assert gateway.admin("/healthz", body=b"")[0] == 405
     assert gateway.admin("/revoke")[0] == 405
+
+
+def test_metrics_of_all_workers_are_one_page(gateway: Gateway) -> None:
+    before = _admitted(gateway)
+    for _ in range(20):
+        assert gateway.ask(asked("/healthz"))[0] == 200
+    until(lambda: _admitted(gateway) == before + 20)
+    status, headers, page = gateway.admin("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain")
+    assert b"https://issuer.test" in page
+
+
+def _admitted(gateway: Gateway) -> float:
+    """How many requests for /healthz were admitted, by all workers."""
+    page = gateway.admin("/metrics")[2].decode()
+    lines = [one for one in page.splitlines() if 'route="/healthz"' in one and "admitted" in one]
+    return sum(float(one.rpartition(" ")[2]) for one in lines)
 
 
 class TestRevocation:
@@ -298,6 +319,30 @@ def test_what_is_under_way_at_a_stop_is_answered(tmp_path: Path) -> None:
         asking.join()
         server.shutdown()
     assert found == [200]
+
+
+def test_envoy_asks_by_grpc(tmp_path: Path, issuer: FakeIssuer) -> None:
+    port = free_port()
+    lines = f'proxy = "envoy"\ntrusted = ["127.0.0.1"]\next_authz = "127.0.0.1:{port}"'
+    with serving(tmp_path, issuer, lines=lines, workers=2) as gateway:
+        token = issuer.token(scopes=[READ])
+        shown = [("authorization", f"Bearer {token}")]
+
+        def ask(target: str, headers: list[tuple[str, str]]) -> Any:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                check: Any = channel.unary_unary(f"/{SERVICE}/Check")
+                return verdict(check(check_request("GET", target, headers), timeout=10))
+
+        said = ask("/journal/1", shown)
+        assert said.admitted
+        assert ("x-portvakt-subject", "test-subject") in said.set
+        assert ask("/journal/1", []).status == 401
+        assert ask("/new", []).status == 403
+        gateway.path.write_text(
+            gateway.path.read_text() + '\n[[route]]\npath = "/new"\npublic = true\n'
+        )
+        until(lambda: all(one["generation"] == 2 for one in gateway.readiness()))
+        assert ask("/new", []).admitted
 
 
 def test_it_listens_on_a_unix_socket(tmp_path: Path, issuer: FakeIssuer) -> None:

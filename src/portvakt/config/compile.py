@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from portvakt.config.guarding import Guarding, check_demanded, check_guarding
 from portvakt.config.issuer_keys import check_network, read_keys
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.issuers import settle, trust, words
 from portvakt.config.load import Draft
 from portvakt.config.place import below
@@ -19,7 +20,8 @@ from portvakt.config.registers import check_registers
 from portvakt.config.requirements import Demands
 from portvakt.config.resource_metadata import check_metadata, metadata_routes
 from portvakt.config.route_schema import RouteTable
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.config.schema import ApiTable, Configuration, NetworkTable
+from portvakt.config.telemetry import check_telemetry
 from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
@@ -118,9 +120,10 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
     known = registers | check_registers(configuration.register, problems)
     demands = Demands(configuration.api, frozenset(carried), known, problems)
     routes = _routes(configuration.route, demands, problems)
-    # (4) What they take.
+    # (4) What they take, and what is told of them.
     tables = {index: table for index, (table, _) in enumerate(settled)}
     guarding = check_guarding(configuration, tables, problems)
+    check_telemetry(configuration.telemetry, problems)
     places = tuple(_places(routes))
     check_demanded(places, configuration, problems)
     # (5) What everyone is told of all that.

@@ -61,6 +61,11 @@ class Listen(Struct, frozen=True):
         """Whether only this machine reaches it."""
         return self.path is not None or ip_address(self.host).is_loopback
 
+    @property
+    def text(self) -> str:
+        """The address and the port, as URLs write them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 class GatewaySettings(Struct, frozen=True):
     """How the gateway serves, as far as the policy alone tells.
@@ -188,6 +193,8 @@ def _flaws_together(
     admin, shown = places.get("admin"), table.admin_token is not UNSET
     if admin is not None and not admin.loopback and shown and not table.unsafe_plaintext:
         yield "admin", _ADMIN_IN_CLEAR
+    if "ext_authz" in places and places["ext_authz"].path is not None and table.workers > 1:
+        yield "ext_authz", "is a Unix socket, and only one worker can have it: state an address"
     if table.tls is not UNSET and places.get("listen") is not None and places["listen"].path:
         yield "tls", "means nothing on a Unix socket"
     memory = store is not None and scheme_of(store.url) == MEMORY

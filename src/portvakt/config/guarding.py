@@ -8,11 +8,13 @@ from portvakt.config.dpop import check_dpop, check_origins
 from portvakt.config.feeds import check_events, check_status_lists
 from portvakt.config.gateway import GatewaySettings, check_gateway
 from portvakt.config.introspection import check_introspection
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.keystore import check_encryption, check_keystore
 from portvakt.config.problems import Problems
 from portvakt.config.proxy import compile_proxies
+from portvakt.config.records import check_records
 from portvakt.config.revocation import check_revocation
-from portvakt.config.schema import Configuration, IssuerTable
+from portvakt.config.schema import Configuration
 from portvakt.config.secrets_schema import SecretTable
 from portvakt.config.store import check_store
 from portvakt.http.forwarded import Proxies
@@ -75,6 +77,7 @@ def check_guarding(
     stale = check_revocation(
         configuration.revocation, problems, has_store=configuration.store is not UNSET
     )
+    check_records(configuration.records, configuration.store, problems)
     check_encryption(configuration.encryption, problems)
     check_keystore(configuration.keystore, _references(configuration, tables), problems)
     gateway = None
@@ -139,26 +142,31 @@ def _references(
     configuration: Configuration, tables: Mapping[int, IssuerTable]
 ) -> Iterator[tuple[str, SecretTable]]:
     """Yield every reference to a secret, with its place."""
-    for index, key in enumerate(configuration.dpop.nonce_keys):
-        yield f"dpop.nonce_keys[{index}]", key
-    if configuration.store is not UNSET and configuration.store.password is not UNSET:
-        yield "store.password", configuration.store.password
-    if configuration.encryption is not UNSET:
-        yield "encryption.keys", configuration.encryption.keys
-    if configuration.gateway is not UNSET:
-        gateway = configuration.gateway
-        for place, one in (
-            ("secret", gateway.secret),
-            ("admin_token", gateway.admin_token),
-            ("identity.key", gateway.identity.key),
-        ):
-            if one is not UNSET:
-                yield f"gateway.{place}", one
+    named: list[tuple[str, object]] = [
+        (f"dpop.nonce_keys[{index}]", key)
+        for index, key in enumerate(configuration.dpop.nonce_keys)
+    ]
+    # A table that the policy does not have is UNSET, and so has no such setting.
+    store, records, gateway = configuration.store, configuration.records, configuration.gateway
+    named += [
+        (f"records.keys[{index}]", key) for index, key in enumerate(getattr(records, "keys", ()))
+    ]
+    named += [
+        ("store.password", getattr(store, "password", UNSET)),
+        ("records.password", getattr(records, "password", UNSET)),
+        ("encryption.keys", getattr(configuration.encryption, "keys", UNSET)),
+        ("gateway.secret", getattr(gateway, "secret", UNSET)),
+        ("gateway.admin_token", getattr(gateway, "admin_token", UNSET)),
+    ]
+    if gateway is not UNSET:
+        named.append(("gateway.identity.key", gateway.identity.key))
     for index, table in tables.items():
-        if table.introspection is not UNSET:
-            for name in ("key", "secret"):
-                reference = getattr(table.introspection, name)
-                if reference is not UNSET:
-                    yield f"issuer[{index}].introspection.{name}", reference
-        if table.events is not UNSET and table.events.token is not UNSET:
-            yield f"issuer[{index}].events.token", table.events.token
+        place = f"issuer[{index}]"
+        named += [
+            (f"{place}.introspection.key", getattr(table.introspection, "key", UNSET)),
+            (f"{place}.introspection.secret", getattr(table.introspection, "secret", UNSET)),
+            (f"{place}.events.token", getattr(table.events, "token", UNSET)),
+        ]
+    for where, reference in named:
+        if isinstance(reference, SecretTable):
+            yield where, reference

@@ -5,7 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from portvakt.config.duration import DURATION, write_duration
-from portvakt.config.schema import KEY_SOURCES, Configuration
+from portvakt.config.issuer_schema import KEY_SOURCES
+from portvakt.config.schema import Configuration
 from portvakt.config.secrets_schema import SOURCES
 
 __all__ = ["json_schema"]

@@ -24,10 +24,11 @@ from msgspec import UNSET, Struct
 from portvakt.errors import ConfigurationError, Unavailable
 from portvakt.gateway.forward_auth import Answer, rendered
 from portvakt.gateway.reload import Reloader
-from portvakt.gateway.reports import end_with, read_reports
+from portvakt.gateway.reports import end_with, read_reports, snapshots
 from portvakt.gateway.serving import Serving, secret_of
 from portvakt.http.response import problem
 from portvakt.stores.memory import MemoryStore
+from portvakt.telemetry.prometheus import CONTENT_TYPE, render
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -160,7 +161,8 @@ class Admin:
         return Answer(200, _JSON, msgspec.json.encode({"workers": told}))
 
     async def _metrics(self, _scope: Any, _protocol: Any) -> Answer:
-        return Answer(200, _TEXT, b"")
+        page = render(snapshots(read_reports(self._reports)))
+        return Answer(200, [("content-type", CONTENT_TYPE), ("cache-control", "no-store")], page)
 
     async def _jwks(self, _scope: Any, _protocol: Any) -> Answer:
         keys = [] if self._signer is None else [self._signer.public_jwk()]

@@ -20,6 +20,8 @@ from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response, problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portvakt.gateway.identity import Teller
     from portvakt.guard.guard import Guard
     from portvakt.http.forwarded import Proxies
@@ -104,7 +106,7 @@ class ForwardAuth:
                 :data:`~portvakt.http.forwarded.UNIX` for a Unix socket.
         """
         # (1) Who asks?
-        if not self._believes(headers, peer):
+        if not self.believes(headers, peer):
             return self._stranger
         # (2) What did its client ask?
         request, flaw = self._original(headers)
@@ -123,7 +125,13 @@ class ForwardAuth:
             told = [*told, *((name.lower(), value) for name, value in decision.headers)]
         return Answer(200, told, b"")
 
-    def _believes(self, headers: list[tuple[str, str]], peer: str | None) -> bool:
+    def believes(self, headers: Iterable[tuple[str, str]], peer: str | None) -> bool:
+        """Whether who asks is the proxy; by default it is nobody.
+
+        Parameters:
+            headers: those of its request, names in lower case.
+            peer: as for :meth:`answer`.
+        """
         if self._proxies is not None:
             believed = self._peers.get(peer or "")
             if believed is None:

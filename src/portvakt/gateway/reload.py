@@ -93,16 +93,17 @@ class Reloader:
                 # On another thread: forging tokens to test itself takes a while.
                 after = await asyncio.to_thread(Serving, self._path, before)
             except ConfigurationError as error:
-                self.broken = True
+                self._fail(before)
                 _log.error("the changed policy is not used, the one before it goes on: %s", error)
                 return False
             except Exception as error:  # noqa: BLE001  whatever it is, the old reading goes on
-                self.broken = True
+                self._fail(before)
                 _log.error(
                     "the changed policy is not used, the one before it goes on: %s",
                     type(error).__name__,
                 )
                 return False
+            after.metrics.follow(before.metrics)
             await after.guard.__aenter__()
             try:
                 await asyncio.wait_for(after.guard.warm(), PATIENCE)
@@ -118,6 +119,10 @@ class Reloader:
                     _log.warning("gateway.%s changed: it takes effect at the next start", name)
             self._keep(self._retire(before))
             return True
+
+    def _fail(self, serving: Serving) -> None:
+        self.broken = True
+        serving.metrics.reload_failed()
 
     async def _retire(self, serving: Serving) -> None:
         while serving.under_way:  # noqa: ASYNC110  a counter costs each request less than an event

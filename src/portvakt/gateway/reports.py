@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from portvakt.telemetry.snapshot import Snapshot
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from portvakt.guard.health import Health
@@ -28,6 +30,7 @@ __all__ = [
     "end_with",
     "health_data",
     "read_reports",
+    "snapshots",
     "this_process",
     "write_report",
 ]
@@ -58,7 +61,7 @@ class Report(Struct, frozen=True):
     generation: int
     broken: bool
     health: dict[str, Any]
-    metrics: Any = None
+    metrics: Snapshot
 
     @property
     def alive(self) -> bool:
@@ -85,6 +88,13 @@ def _read(folder: Path) -> Iterator[Report]:
             with file.open("rb") as opened:
                 octets = opened.read(_MAX_FILE)
             yield msgspec.json.decode(octets, type=Report)
+
+
+def snapshots(reports: Iterable[Report]) -> Iterator[Snapshot]:
+    """Yield what each process counted; of one that ended, not how it was."""
+    for report in reports:
+        counted = report.metrics
+        yield counted if report.alive else Snapshot(counted.decisions, counted.times, ())
 
 
 def health_data(health: Health) -> dict[str, Any]:
@@ -114,7 +124,7 @@ async def end_with(parent: int) -> None:
 
 
 def this_process(
-    health: Health, generation: int, metrics: object, *, ready: bool, broken: bool
+    health: Health, generation: int, metrics: Snapshot, *, ready: bool, broken: bool
 ) -> Report:
     """Return the report of this process."""
     return Report(os.getpid(), time.time(), ready, generation, broken, health_data(health), metrics)

@@ -8,6 +8,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
+from portvakt.errors import ConfigurationError
 from portvakt.gateway.forward_auth import rendered
 from portvakt.gateway.reload import Reloader
 from portvakt.gateway.reports import end_with, this_process, write_report
@@ -16,6 +17,8 @@ from portvakt.http.response import problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from portvakt.config.gateway import Listen
 
 __all__ = ["Worker"]
 
@@ -41,13 +44,17 @@ class Worker:
     def __init__(self, path: Path, reports: Path | None = None) -> None:
         self.reloader = Reloader(path)
         self._reports = reports
+        self._folder = path.parent.absolute()
         self._parent = os.getppid()
+        self._grpc: Any = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._by_socket = self.reloader.serving.settings.listen.path is not None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready, before the first connection is taken."""
         loop.run_until_complete(self.reloader.open())
+        if self.reloader.serving.settings.ext_authz is not None:
+            loop.run_until_complete(self._serve_grpc(self.reloader.serving.settings.ext_authz))
         loop.add_signal_handler(signal.SIGHUP, self.reloader.hurry)
         self._tasks = loop.create_task(self._tell()), loop.create_task(end_with(self._parent))
 
@@ -55,8 +62,27 @@ class Worker:
         """Give back what is open, after the last answer."""
         for task in self._tasks:
             task.cancel()
+        if self._grpc is not None:
+            loop.run_until_complete(self._grpc.stop(self.reloader.serving.table.grace))
         loop.run_until_complete(self.reloader.close())
         self._report()
+
+    async def _serve_grpc(self, listen: Listen) -> None:
+        from portvakt.gateway.ext_authz import start
+
+        place = f"unix:{self._folder / listen.path}" if listen.path else listen.text
+        self._grpc = await start(place, self._check)
+
+    async def _check(self, message: bytes, context: Any) -> bytes:
+        serving = self.reloader.serving
+        serving.under_way += 1
+        try:
+            if serving.ext_authz is None:
+                # The file does not state it any more; the address is given up at the next start.
+                raise ConfigurationError("gateway.ext_authz is not stated")
+            return await serving.ext_authz.serve(message, context)
+        finally:
+            serving.under_way -= 1
 
     async def _tell(self) -> None:
         while True:
@@ -67,9 +93,9 @@ class Worker:
         if self._reports is None:
             return
         reloader = self.reloader
-        health = reloader.serving.guard.health()
+        health, counted = reloader.serving.guard.health(), reloader.serving.metrics.snapshot()
         report = this_process(
-            health, reloader.generation, None, ready=health.ready, broken=reloader.broken
+            health, reloader.generation, counted, ready=health.ready, broken=reloader.broken
         )
         try:
             write_report(self._reports, report)

@@ -16,6 +16,7 @@ from portvakt.guard.assembly import assemble_policy
 from portvakt.guard.fitting import secrets_of
 from portvakt.guard.guard import Guard
 from portvakt.stores.memory import MemoryStore
+from portvakt.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from portvakt.config.gateway import GatewaySettings
     from portvakt.config.gateway_schema import GatewayTable
     from portvakt.config.secrets_schema import SecretTable
+    from portvakt.gateway.ext_authz import ExtAuthz
     from portvakt.gateway.identity import Teller
     from portvakt.jose.signer import Signer
     from portvakt.keystore.references import Secrets
@@ -42,12 +44,17 @@ class Serving:
         table: its ``[gateway]``, as data.
         settings: the same, compiled.
         guard: who judges.
+        metrics: what it counts.
         auth: who answers the proxy.
+        ext_authz: who answers Envoy by gRPC; None where nobody does.
         signer: signs who was admitted; None where headers tell it.
         under_way: requests that it is judging now.
     """
 
-    __slots__ = ("auth", "guard", "policy", "settings", "signer", "table", "under_way")
+    __slots__ = (
+        *("_told", "auth", "ext_authz", "guard", "metrics"),
+        *("policy", "settings", "signer", "table", "under_way"),
+    )
 
     def __init__(self, path: Path, predecessor: Serving | None = None) -> None:
         """Read the policy file. No socket is opened, and nobody is asked.
@@ -73,16 +80,36 @@ class Serving:
         store = None
         if predecessor is not None and self._same_store(predecessor):
             store = predecessor.guard.parts.store
-        self.guard: Final[Guard] = assemble_policy(Guard, draft, self.policy, store=store)
+        # What the policy counts is counted by the guard; where it counts nothing, the gateway does.
+        own = None if self.policy.configuration.telemetry.metrics else Metrics()
+        observers = () if own is None else (own.counts,)
+        self.guard: Final[Guard] = assemble_policy(
+            Guard, draft, self.policy, observers=observers, store=store
+        )
+        if own is not None:
+            own.watch(self.guard.readings)
+        self.metrics: Final[Metrics] = self.guard.metrics if own is None else own
+        self._told = self._teller()
         self.auth: Final[ForwardAuth] = ForwardAuth(
             self.guard,
             self.settings.preset,
             self.settings.proxies,
             self.settings.certificates,
-            self._teller(),
+            self._told,
             secret,
         )
+        self.ext_authz = None if self.settings.ext_authz is None else self._ext_authz()
         self.under_way = 0
+
+    def _ext_authz(self) -> ExtAuthz:
+        # gRPC is imported where the policy asks for it.
+        from portvakt.gateway.ext_authz import ExtAuthz
+
+        return ExtAuthz(
+            self.guard,
+            trusts=lambda asking: self.auth.believes(asking.headers, asking.peer),
+            identity=lambda decision: self._told.tell(decision.token, decision.at),
+        )
 
     def _same_store(self, predecessor: Serving) -> bool:
         # Stores that others reach too are opened anew: what they remember is theirs.

@@ -1,8 +1,10 @@
 """The door to the guard: all that an adapter may see."""
 
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.blocking import demand_blocking
 from portvakt.guard.guard import Guard
 from portvakt.http.certificate import NotCertificate, read_pem
+from portvakt.http.grpc_call import read_grpc_call
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
 from portvakt.policy.access_token import AccessToken
@@ -28,5 +30,7 @@ __all__ = [
     "Routes",
     "SenderConstraint",
     "agreed",
+    "demand_blocking",
+    "read_grpc_call",
     "read_pem",
 ]

@@ -9,7 +9,9 @@ from msgspec import UNSET
 
 from portvakt.clock import SystemClock
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.evidence import records_of
 from portvakt.guard.parts import Parts
+from portvakt.guard.telling import telling_of
 
 if TYPE_CHECKING:
     from portvakt.clock import Clock
@@ -48,7 +50,8 @@ def fitted(
         clock: what time it is.
         store: the store, if it is open already.
         rehearsal: whether nothing is changed that others rely on: no proof is used up, no event
-            taken from its issuer, nothing pruned, no store made or upgraded.
+            taken from its issuer, nothing pruned, no store made or upgraded, nothing logged or
+            recorded.
 
     Raises:
         ConfigurationError: with its place, if a secret, key or store cannot be had.
@@ -68,6 +71,8 @@ def fitted(
         registers=registers,
         store=store,
         resource_metadata=policy.resource_metadata,
+        records=records_of(policy, secrets, clock=clock, rehearsal=rehearsal),
+        telling=telling_of(policy, clock, rehearsal=rehearsal),
     )
 
 

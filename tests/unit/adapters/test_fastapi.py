@@ -205,6 +205,7 @@ def test_a_request_is_checked_once_however_many_demands_there_are() -> None:
     assert len(seen) == 1
     assert client.get("/open/special", headers=WRITER).json() is True
     assert len(seen) == 3  # First the path, which is public; then the token, once.
+    assert [decision.again for decision in seen] == [False, False, True]
 
 
 def test_two_demands_on_a_public_path_are_both_made(client: TestClient) -> None:

@@ -60,6 +60,8 @@ def test_the_other_addresses() -> None:
     made = compiled(ext_authz="127.0.0.1:8602")
     assert made.admin == Listen("127.0.0.1", 8601)
     assert made.ext_authz == Listen("127.0.0.1", 8602)
+    assert made.ext_authz.text == "127.0.0.1:8602"
+    assert Listen("::1", 8602).text == "[::1]:8602"
     assert compiled(admin="off").admin is None
     assert compiled().ext_authz is None
 
@@ -90,6 +92,7 @@ def test_the_other_addresses() -> None:
         ({"workers": 0}, "workers", "between 1 and 64"),
         ({"workers": 65}, "workers", "between 1 and 64"),
         ({"workers": 2, "store": MEMORY}, "workers", "memory:// is the memory of one"),
+        ({"ext_authz": "unix:/a", "workers": 2}, "ext_authz", "only one worker can have it"),
         ({"admin_token": SECRET}, "admin_token", "there is no [store]"),
         ({"admin_token": SECRET, "store": MEMORY}, "admin_token", "memory:// is the memory of one"),
         ({"admin_token": {}, "store": SQLITE}, "admin_token", "names no secret"),
