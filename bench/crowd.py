@@ -10,6 +10,8 @@ again, soon.
     python bench/crowd.py [--connections N] [--seconds N]
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import multiprocessing
@@ -22,17 +24,19 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import payload
-from gateway_contenders import HOST, Served, served
+from gateway_contenders import HOST, Served, family, served
 
 from portvakt.jose.signer import Signer, sign_compact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Event
 
 #: Honest clients, and the requests that each sends in a second.
 HONEST, RATE = 16, 25
@@ -78,7 +82,7 @@ class Stranger:
 
     def __init__(self, port: int, source: str) -> None:
         self.socket = socket.socket()
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         self.socket.bind((source, 0))
         self.sent = 0
         self.due = 0.0
@@ -110,7 +114,7 @@ class Strangers:
         self._speaking: deque[Stranger] = deque()
         self._came = 0
 
-    def run(self, connections: int, came: "Synchronized[int]", end: Event) -> None:
+    def run(self, connections: int, came: Synchronized[int], end: Event) -> None:
         """Misbehave until the end.
 
         Parameters:
@@ -186,7 +190,7 @@ class Strangers:
 
 
 def misbehave(
-    port: int, kind: str, source: str, connections: int, came: "Synchronized[int]", end: Event
+    port: int, kind: str, source: str, connections: int, came: Synchronized[int], end: Event
 ) -> None:
     """Be a part of a crowd: what one process of it does."""
     raise_limit()
@@ -194,7 +198,7 @@ def misbehave(
 
 
 @contextmanager
-def crowd(port: int, kind: str, connections: int) -> "Iterator[list[Synchronized[int]]]":
+def crowd(port: int, kind: str, connections: int) -> Iterator[list[Synchronized[int]]]:
     """Have a crowd around the gateway, and tell how often each process of it has connected."""
     context = multiprocessing.get_context("spawn")
     end = context.Event()
@@ -266,18 +270,8 @@ class Honest:
 
 
 def files_of(gateway: Served) -> int:
-    """How many files all processes of a gateway have open."""
-    found = 0
-    for pid in [gateway.process.pid, *children(gateway.process.pid)]:
-        with suppress(OSError):
-            found += len(os.listdir(f"/proc/{pid}/fd"))
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one process started and that are still there."""
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(one) for one in told.split()]
+    """Count the files that all processes of a gateway have open."""
+    return sum(len(list(Path(f"/proc/{one}/fd").iterdir())) for one in family(gateway.process.pid))
 
 
 def raise_limit() -> None:

@@ -115,6 +115,18 @@ class Served(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
+def family(pid: int) -> dict[int, str]:
+    """Return the processes of a gateway that do its work: what each is, by its number."""
+    found = {pid: "supervisor"}
+    for task in Path(f"/proc/{pid}/task").iterdir():  # Each thread has children of its own.
+        for one in (task / "children").read_text(encoding="ascii").split():
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            if b"resource_tracker" not in command:
+                # The workers are forked and have the supervisor's own words; this one is spawned.
+                found[int(one)] = "admin" if b"spawn_main" in command else "worker"
+    return found
+
+
 @contextmanager
 def portvakt(folder: Path, signer: Signer, further: str = "") -> Iterator[int]:
     """``portvakt serve`` with one worker, on its core."""

@@ -9,7 +9,8 @@ one that is expected, and no connection may be cut.
 Memory, threads and open files of every process are sampled every second. What is judged is the end
 beside the beginning, after a warm-up: by then every memory is as full as it gets.
 
-    python bench/gateway_soak.py [--minutes N] [--warm-up S] [--reload S] [--slack MEBIBYTES] [--tokens N]
+    python bench/gateway_soak.py [--minutes N] [--warm-up S] [--reload S] [--tokens N]
+                                 [--slack MEBIBYTES]
 """
 
 import argparse
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway import sign, write_script
-from gateway_contenders import HOST, Served, served
+from gateway_contenders import HOST, Served, family, served
 
 from portvakt.forge.proofs import ProofBuilder
 from portvakt.jose.jwk import thumbprint
@@ -43,20 +44,30 @@ SHARE, FEW = 0.05, 6
 #: Connections of each wrk.
 CONNECTIONS = 8
 
+#: Answers other than expected of which it is told what they were.
+ODD = 20
+
 #: Proofs of which one is sent twice.
 TWICE = 8
 
 # Added to a script of wrk: whether each answer is the expected one, and what came of it all.
 COUNTING = """
-wrong = 0
-response = function(status) if status ~= {expected} then wrong = wrong + 1 end end
+wrong, odd = 0, ""
+response = function(status)
+  if status ~= {expected} then
+    wrong = wrong + 1
+    if wrong <= 5 then odd = odd .. " " .. status end
+  end
+end
 local threads = {{}}
 setup = function(thread) threads[#threads + 1] = thread end
 done = function(summary)
-  local all, errors = 0, summary.errors
-  for _, thread in ipairs(threads) do all = all + thread:get("wrong") end
+  local all, found, errors = 0, "", summary.errors
+  for _, thread in ipairs(threads) do
+    all, found = all + thread:get("wrong"), found .. thread:get("odd")
+  end
   local cut = errors.connect + errors.read + errors.write + errors.timeout
-  io.write(string.format("COUNTED %d %d %d\\n", summary.requests, all, cut))
+  io.write(string.format("COUNTED %d %d %d%s\\n", summary.requests, all, cut, found))
 end
 """
 
@@ -74,21 +85,9 @@ def look(pid: int) -> Sample:
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return Sample(
         pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-        len(os.listdir(f"/proc/{pid}/task")),
-        len(os.listdir(f"/proc/{pid}/fd")),
+        len(list(Path(f"/proc/{pid}/task").iterdir())),
+        len(list(Path(f"/proc/{pid}/fd").iterdir())),
     )
-
-
-def family(pid: int) -> dict[int, str]:
-    """The processes of a gateway that do its work, by what each of them is."""
-    found = {pid: "supervisor"}
-    for task in Path(f"/proc/{pid}/task").iterdir():  # Each thread has children of its own.
-        for one in (task / "children").read_text(encoding="ascii").split():
-            command = Path(f"/proc/{one}/cmdline").read_bytes()
-            if b"resource_tracker" not in command:
-                # The workers are forked and have the supervisor's own words; this one is spawned.
-                found[int(one)] = "admin" if b"spawn_main" in command else "worker"
-    return found
 
 
 class Load:
@@ -98,10 +97,12 @@ class Load:
         sent: answers that came.
         wrong: those that were not the expected ones.
         cut: connections that were lost.
+        odd: what came instead, the first ones.
     """
 
     def __init__(self, gateway: Served, signer: Signer, folder: Path, tokens: int) -> None:
         self.sent = self.wrong = self.cut = 0
+        self.odd: list[str] = []
         self._port, self._admin = gateway.port, gateway.admin
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -135,9 +136,11 @@ class Load:
             for thread in threads:
                 thread.join()
 
-    def _count(self, sent: int, wrong: int, cut: int) -> None:
+    def _count(self, what: str, sent: int, wrong: int, cut: int, odd: object = "") -> None:
         with self._lock:
             self.sent, self.wrong, self.cut = self.sent + sent, self.wrong + wrong, self.cut + cut
+            if (wrong or cut) and len(self.odd) < ODD:
+                self.odd.append(f"{time.strftime('%H:%M:%S')} {what}: {odd}")
 
     def _wrk(self, script: Path, seconds: float) -> None:
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "--timeout", "10s"]
@@ -153,7 +156,8 @@ class Load:
         found = [line.split()[1:] for line in told.splitlines() if line.startswith("COUNTED")]
         if not found:
             raise RuntimeError(f"wrk counted nothing: {told}")
-        self._count(*(int(one) for one in found[0]))
+        sent, wrong, cut, *odd = found[0]
+        self._count(script.stem, int(sent), int(wrong), int(cut), " ".join(odd))
 
     def _prove(self) -> None:
         """Send proofs, each within its time."""
@@ -180,11 +184,12 @@ class Load:
                     connection.request("GET", "/", headers=headers)
                     response = connection.getresponse()
                     response.read()
-                except (OSError, HTTPException):
+                except (OSError, HTTPException) as error:
                     connection.close()
-                    self._count(0, 0, 1)
+                    self._count("proofs", 0, 0, 1, type(error).__name__)
                 else:
-                    self._count(1, int(response.status != status), 0)
+                    told = f"{response.status} instead of {status}"
+                    self._count("proofs", 1, int(response.status != status), 0, told)
         connection.close()
 
     def _ask(self) -> None:
@@ -195,9 +200,9 @@ class Load:
                     with urllib.request.urlopen(
                         f"http://{HOST}:{self._admin}/{path}", timeout=10
                     ) as answer:
-                        self._count(1, int(answer.status != 200), 0)
-                except OSError:
-                    self._count(1, 1, 0)
+                        self._count(path, 1, int(answer.status != 200), 0, answer.status)
+                except OSError as error:
+                    self._count(path, 1, 1, 0, error)
 
 
 def _counting(script: Path, expected: int) -> Path:
@@ -248,6 +253,8 @@ def soak(gateway: Served, load: Load, options: argparse.Namespace) -> bool:
         f"{load.sent:,} answers ({rate:,.0f} a second), {load.wrong} other than expected, "
         f"{load.cut} cut; {reloads} reloads"
     )
+    for told in load.odd:
+        print(f"  {told}")
     grew = report(samples, names, options.slack)
     if not same:
         print("a process of the gateway ended")

@@ -140,17 +140,13 @@ def _pass(decision: Decision) -> None:
         raise NotAdmitted(decision.response)
 
 
-def _noted(
-    judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]
-) -> Judgement:
+def _noted(judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]) -> Judgement:
     """Return the judgement with what was demanded, where that can matter later."""
     route = decision.route
     if decision is judgement.decision and not (route and route.requirement.unsafe_on_stale):
         return judgement
     # What lasts is looked at by the last decision; and each demand says whether old news do.
-    return Judgement(
-        judgement.guard, judgement.request, decision, (*judgement.demands, *demands)
-    )
+    return Judgement(judgement.guard, judgement.request, decision, (*judgement.demands, *demands))
 
 
 def _routed(judgement: Judgement, guard: Guard, parameters: Mapping[str, object]) -> HttpRequest:
