@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import payload
 from cryptography import x509
@@ -45,12 +46,14 @@ def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def running(command: list[str], port: int, folder: Path, **environ: str) -> Iterator[None]:
-    """Run a server on its core."""
+def running(
+    command: list[str], port: int, folder: Path, *, core: str | None = CORE, **environ: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server on one core, or on all where *core* is None."""
     log = folder / f"{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            ["taskset", "-c", CORE, *command],
+            command if core is None else ["taskset", "-c", core, *command],
             stdout=out,
             stderr=out,
             env={**os.environ, **environ},
@@ -58,7 +61,7 @@ def running(command: list[str], port: int, folder: Path, **environ: str) -> Iter
         )
     try:
         await_port(port, process, log)
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -98,13 +101,44 @@ proxy = "haproxy"
 trusted = ["127.0.0.1"]
 listen = "127.0.0.1:{port}"
 admin = "127.0.0.1:{admin}"
+workers = {workers}
 {further}
 """
 
 
+class Served(NamedTuple):
+    """A gateway that runs: its port, that of the operator, its policy file and its supervisor."""
+
+    port: int
+    admin: int
+    policy: Path
+    process: subprocess.Popen[bytes]
+
+
+def family(pid: int) -> dict[int, str]:
+    """Return the processes of a gateway that do its work: what each is, by its number."""
+    found = {pid: "supervisor"}
+    for task in Path(f"/proc/{pid}/task").iterdir():  # Each thread has children of its own.
+        for one in (task / "children").read_text(encoding="ascii").split():
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            if b"resource_tracker" not in command:
+                # The workers are forked and have the supervisor's own words; this one is spawned.
+                found[int(one)] = "admin" if b"spawn_main" in command else "worker"
+    return found
+
+
 @contextmanager
 def portvakt(folder: Path, signer: Signer, further: str = "") -> Iterator[int]:
-    """``portvakt serve`` with one worker."""
+    """``portvakt serve`` with one worker, on its core."""
+    with served(folder, signer, further) as gateway:
+        yield gateway.port
+
+
+@contextmanager
+def served(
+    folder: Path, signer: Signer, further: str = "", *, workers: int = 1, core: str | None = CORE
+) -> Iterator[Served]:
+    """``portvakt serve`` with as many workers as are wanted, on one core or on all."""
     port, admin = free_port(), free_port()
     (folder / "keys.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
     policy = folder / f"portvakt-{port}.toml"
@@ -114,13 +148,15 @@ def portvakt(folder: Path, signer: Signer, further: str = "") -> Iterator[int]:
             issuer=payload.ISSUER,
             port=port,
             admin=admin,
-            store="memory://",
+            # The memory of one process is not that of two.
+            store="memory://" if workers == 1 else "sqlite:///store.db",
+            workers=workers,
             further=further,
         )
     )
     command = [sys.executable, "-m", "portvakt", "serve", "--config", str(policy)]
-    with running(command, port, folder):
-        yield port
+    with running(command, port, folder, core=core) as process:
+        yield Served(port, admin, policy, process)
 
 
 HAPROXY = """

@@ -150,14 +150,28 @@ def serving(
     further: str = "",
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
+    files: int | None = None,
 ) -> Iterator[Gateway]:
-    """Serve a policy by ``portvakt serve`` until the block ends."""
+    """Serve a policy by ``portvakt serve`` until the block ends.
+
+    Parameters:
+        folder: where the policy and its files are written.
+        issuer: whose tokens it takes.
+        lines: of its [gateway].
+        policy: what comes before that.
+        further: what comes after it.
+        workers: how many processes judge.
+        environ: what is added to the environment.
+        files: how many files each process may open, if not as many as this one may.
+    """
     port, admin = free_port(), free_port()
     stated = f'{lines}\nworkers = {workers}\nadmin = "127.0.0.1:{admin}"\n'
     if "listen" not in lines:
         stated += f'listen = "127.0.0.1:{port}"\n'
     path = write_policy(folder, issuer, stated, policy=policy, further=further)
     command = [sys.executable, "-m", "portvakt", "serve", "--config", str(path)]
+    if files is not None:
+        command = ["prlimit", f"--nofile={files}:{files}", *command]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, **(environ or {})}

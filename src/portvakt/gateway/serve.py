@@ -40,8 +40,11 @@ _log: Final = logging.getLogger("portvakt.gateway")
 #: Connections that wait to be taken.
 BACKLOG: Final = 4096
 
-#: Connections of one worker, at most; how many files a process may open is another bound.
+#: Connections of one worker, at most.
 CONNECTIONS: Final = 65_536
+
+#: Files that a worker keeps for itself, of all that it may open: stores, keys, its own reports.
+RESERVE: Final = 256
 
 #: Octets of a request's head, at most: a token has 16 KiB, a proof as many, a certificate 8.
 MAX_HEAD: Final = 64 * 1024
@@ -59,7 +62,7 @@ def serve(path: Path) -> None:
     # The workers read the policy for themselves; this one says what is wrong with it, once.
     first = Serving(path)
     table, listen = first.table, first.settings.listen
-    _raise_limit()
+    connections = _most_connections()
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}
     if listen.path is not None:
         file = (path.parent / listen.path).absolute()
@@ -76,7 +79,7 @@ def serve(path: Path) -> None:
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
-        backpressure=CONNECTIONS,
+        backpressure=connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=int(table.header_timeout * 1000), max_buffer_size=MAX_HEAD
         ),
@@ -175,8 +178,17 @@ def _make_room(file: Path, place: str) -> None:
     file.unlink()
 
 
-def _raise_limit() -> None:
-    """Let this process, and those it starts, open as many files as the system lets it."""
+def _most_connections() -> int:
+    """Open as many files as the system allows from now on; return how many may be connections.
+
+    A worker whose connections took the last of its files could read no policy, ask no issuer and
+    write to no store. Those beyond wait to be taken until one of the others ends, and whoever is
+    silent for ``header_timeout`` is thrown out.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    return max(1, min(CONNECTIONS, limit - min(RESERVE, limit // 2)))
