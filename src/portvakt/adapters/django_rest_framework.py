@@ -43,8 +43,6 @@ from portvakt.guard import (
 
 try:
     from django.http import HttpResponseBase
-
-    # Its settings name the classes here, so that it is not always loaded yet: looked into later.
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
     from rest_framework.permissions import BasePermission
