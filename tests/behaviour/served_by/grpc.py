@@ -158,6 +158,6 @@ GRPC: Final = Adapter(
             "a method's name has no query, and nothing in it is decoded: it has tests of its own",
         ),
         "odd_octets": "its clients send none",
-        "next_nonce": "an answer is a message, without headers of the API: it has a test of its own",
+        "next_nonce": "its answer has no headers of the API: it has a test of its own",
     },
 )
