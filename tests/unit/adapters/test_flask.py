@@ -146,7 +146,7 @@ def test_the_token_is_given_to_who_asks() -> None:
         return [patient, str(token.subject)]
 
     class Views(MethodView):
-        decorators = [guard.requires(any_scopes=["read"]), guard.requires()]  # noqa: RUF012
+        decorators = [guard.requires(any_scopes=["read"]), guard.requires()]  # noqa: RUF012  as Flask has it
 
         async def get(self) -> str:
             return str(guard.token().subject)
