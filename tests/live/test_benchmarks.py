@@ -66,7 +66,7 @@ def test_a_crowd_at_the_gateway_keeps_no_honest_client_out(repository: Path) -> 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk sends the load")
 def test_the_gateway_read_anew_under_load_answers_as_expected(repository: Path) -> None:
-    # Too short for the memories to fill, as above; no thread, file, answer or connection may differ.
+    # Too short for the memories to fill, so memory may rise; nothing else may.
     short = ("--minutes", "0.1", "--warm-up", "2", "--reload", "2", "--tokens", "200")
     found = run(repository, "bench/gateway_soak.py", *short, "--slack", "64")
     assert " 0 other than expected, 0 cut; 3 reloads" in found
