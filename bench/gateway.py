@@ -43,6 +43,16 @@ TARGETS = {
 }
 
 
+#: What a policy says that has every decision written down.
+RECORDS = """
+[records]
+sink = "file"
+folder = "records"
+keys = [{ file = "../record-key" }]
+fsync = "1s"
+"""
+
+
 class Turn(NamedTuple):
     """What wrk measured: requests in a second, the 99th percentile in milliseconds, and errors."""
 
@@ -175,6 +185,14 @@ def main() -> int:
                 print(f"left out: {name}: {str(error)[:300]}")
         repeated = write_script(root, "repeated", [sign(signer, now, 1)])
         met = compare("repeated", servers, lambda _: repeated, options.seconds, options.turns)
+        (root / "record-key").write_text("r" * 64)
+        (root / "record-key").chmod(0o600)
+        place = folder("recording")
+        (place / "records").mkdir(mode=0o700)
+        recorded = {"portvakt": stack.enter_context(portvakt(place, signer, RECORDS))}
+        recorded |= {name: port for name, port in servers.items() if name == "haproxy"}
+        name = "repeated, with records"
+        met &= compare(name, recorded, lambda _: repeated, options.seconds, options.turns)
         many = [sign(signer, now, serial) for serial in range(options.tokens)]
         distinct = write_script(root, "distinct", many)
         both = {name: port for name, port in servers.items() if name in {"portvakt", "haproxy"}}

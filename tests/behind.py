@@ -49,7 +49,7 @@ _PACKAGES: Final = {
 }
 
 #: Seconds that nothing takes here, though the machine may be busy.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 
 ISSUER: Final = FakeIssuer("https://sts.example.no", audience="nhn:journal", clock=time.time)
 #: One whose keys cannot be had.

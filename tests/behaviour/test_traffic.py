@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,7 +59,7 @@ def test_broken(served: Served) -> None:
         assert served.get("/broken").status == 401
 
 
-@behaviour("A bound token is admitted with its proof; the answer has a nonce for the next one.")
+@behaviour("A bound token is admitted with its proof, which has the nonce that was asked for.")
 @pytest.mark.twin("DPOP-10")
 def test_proof(served: Served) -> None:
     client = served.sample.client
@@ -78,6 +79,24 @@ def test_proof(served: Served) -> None:
         assert served.send_request(request).status == 401
         assert served.get("/bound", token).status == 401
         assert served.get("/me", token).status == 401
+
+
+@behaviour("Whoever proves with a nonce that is getting old finds a new one in the answer.")
+@pytest.mark.twin("DPOP-10")
+def test_next_nonce(served: Served) -> None:
+    client, possession = served.sample.client, served.sample.reference.parts.possession
+    assert possession is not None
+    # As the API gave it some minutes ago, by the same key.
+    old = possession.nonce(time.time() - 200)
+    token = client.token()
+    with served.reached("/me"):
+        answer = served.send_request(client.request(token, url="/bound", nonce=old))
+    assert (answer.status, answer.header("x-api")) == (200, ["1"])
+    (new,) = answer.header("dpop-nonce")
+    assert new != old
+    assert answer.header("cache-control") == ["no-store"]
+    with served.reached("/me"):
+        assert served.send_request(client.request(token, url="/bound", nonce=new)).status == 200
 
 
 @behaviour("Several proofs, or none, open nothing.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from behind import ISSUER, NAMES, House, Proxy, bearer, folders, honest, request
+from behind import ISSUER, NAMES, House, Proxy, bearer, folders, honest, quiet_port, request
 from raw_http import Answer, exchange
 from servers import until
 
@@ -114,13 +114,13 @@ class Pretender:
 
 @contextmanager
 def asking_a_pretender(
-    name: str, house: House, edit: Callable[[Path], object] = str
+    name: str, api: int, edit: Callable[[Path], object] = str
 ) -> Iterator[tuple[Proxy, Pretender]]:
     """Run a proxy of its own, after an edit of its files."""
     with folders() as folder, ExitStack() as stack:
         pretender = Pretender(folder("away"))
         stack.callback(pretender.stop)
-        proxy = Proxy(name, pretender.socket, house.api, folder(name))
+        proxy = Proxy(name, pretender.socket, api, folder(name))
         edit(proxy.folder)
         stack.callback(proxy.stop)
         proxy.start()
@@ -151,7 +151,7 @@ NONSENSE: Final = (
 @pytest.mark.attack("API-12")
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_admission_admits_nobody(house: House, name: str) -> None:
-    with asking_a_pretender(name, house) as (proxy, pretender):
+    with asking_a_pretender(name, house.api) as (proxy, pretender):
         for pretender.says in NONSENSE:
             answer = proxy.ask(GOOD)
             assert not answer.admitted, pretender.says
@@ -162,7 +162,7 @@ def test_what_is_no_admission_admits_nobody(house: House, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_admission_admits_with_what_it_says_and_no_more(house: House, name: str) -> None:
     forged = [(f"X-Portvakt-{field}", "evil") for field in ("Subject", "Pid", "Scopes", "Token")]
-    with asking_a_pretender(name, house) as (proxy, pretender):
+    with asking_a_pretender(name, house.api) as (proxy, pretender):
         pretender.says = ADMITS
         # What the gateway does not say stays unsaid, though the client says it.
         answer = proxy.ask(GOOD, *forged)
@@ -170,6 +170,15 @@ def test_an_admission_admits_with_what_it_says_and_no_more(house: House, name: s
         assert answer.all("dpop-nonce") == ["next"]
         pretender.says = says("200 OK", "X-Portvakt-Token: a.b.c")
         assert proxy.ask(GOOD, *forged).seen.identity == {"x-portvakt-token": ["a.b.c"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_api_that_is_away_is_not_said_to_be_the_gateway(name: str) -> None:
+    with asking_a_pretender(name, quiet_port()) as (proxy, pretender):
+        pretender.says = ADMITS
+        answer = proxy.ask(GOOD)
+        assert answer.status in {502, 503}
+        assert b"judged" not in answer.body
 
 
 @pytest.mark.attack("API-12")
@@ -181,7 +190,7 @@ def test_a_fault_in_the_script_of_haproxy_admits_nobody(house: House) -> None:
         assert found != text
         script.write_text(found)
 
-    with asking_a_pretender("haproxy", house, spoil) as (proxy, pretender):
+    with asking_a_pretender("haproxy", house.api, spoil) as (proxy, pretender):
         pretender.says = ADMITS
         unavailable(proxy.ask(GOOD))
         unavailable(proxy.ask(GOOD, ("X-Portvakt-Subject", "evil")))

@@ -16,6 +16,7 @@ import pytest
 
 from behind import DOWN, HOST, ISSUER, NONCE_KEY, Header, Proxy, bearer, honest, request
 from portvakt.forge.faults import FAULTS, Forgery
+from portvakt.forge.tokens import TokenBuilder
 from portvakt.oauth.dpop_nonce import Nonces
 from portvakt.testing import FakeClient
 from raw_http import Answer, exchange
@@ -101,8 +102,9 @@ def test_no_forged_token_arrives(proxy: Proxy) -> None:
     sent = 0
     with proxy.connect() as connection:
         for row in FAULTS:
-            # Made when it is sent: some are wrong by a second of the clock.
-            builder = ISSUER.builder(["read"])
+            # Some are too early by a second, which may pass before they arrive: ten more for these.
+            now = time.time() + (10 if row.id.endswith("-future") else 0)
+            builder = TokenBuilder(ISSUER.trusted, ISSUER.signer, now=now, scopes=["read"])
             forgery = Forgery.against(builder, several_keys=True)
             if row.applies(builder, forgery):
                 token = bearer(row.apply(builder, forgery))
@@ -204,6 +206,16 @@ def test_no_other_upgrade_arrives(proxy: Proxy) -> None:
         # As an upgrade it would have been a tunnel in which nobody judges anything.
         assert answer.status == 200
         assert answer.seen.all("upgrade") == []
+
+
+@pytest.mark.attack("HTTP-10")
+def test_an_upgrade_is_to_a_websocket_alone_or_none(proxy: Proxy) -> None:
+    listed, key, version = WEBSOCKET[0], WEBSOCKET[2], WEBSOCKET[3]
+    for mixed in ("h2c, websocket", "websocket, h2c", "h2c"):
+        answer = proxy.ask(GOOD, listed, ("Upgrade", mixed), key, version)
+        assert not answer.admitted or answer.seen.all("upgrade") in ([], ["websocket"])
+        answer = proxy.ask(GOOD, listed, WEBSOCKET[1], ("Upgrade", mixed), key, version)
+        assert not answer.admitted or answer.seen.all("upgrade") in ([], ["websocket"])
 
 
 def test_long_tokens_and_targets_pass(proxy: Proxy) -> None:

@@ -104,16 +104,18 @@ def test_what_only_a_proxy_says_is_written_over(proxy: Proxy) -> None:
 @pytest.mark.attack("HTTP-08", "MTLS-03")
 def test_nothing_that_a_client_says_of_its_connection_arrives(proxy: Proxy) -> None:
     said = [
-        ("Forwarded", "for=6.6.6.6"),
-        ("X-Forwarded-For", "6.6.6.6"),
-        ("Client-Cert-Chain", "a"),
+        *(("Forwarded", "for=6.6.6.6"), ("Client-Cert-Chain", "a"), ("X-Real-IP", "6.6.6.6")),
+        *((f"X-Forwarded-{one}", "6.6.6.6") for one in ("For", "Host", "Proto")),
     ]
     for stated in STATED.values():
         said += stated(der_of(HOLDER))
     seen = proxy.ask(GOOD, *said).seen
     assert seen.identity["x-portvakt-subject"] == ["test-subject"]
     assert "6.6.6.6" not in json.dumps(seen.headers)
-    names = {name.lower() for name, _ in said} - {"x-forwarded-for"}
+    assert seen.all("x-forwarded-proto") == ["https"]
+    assert (seen.all("forwarded"), seen.all("client-cert-chain")) == ([], [])
+    # The certificate of the holder, in whatever form.
+    names = {name.lower() for stated in STATED.values() for name, _ in stated(der_of(HOLDER))}
     assert [name for name, value in seen.headers if name in names and value] == []
 
 

@@ -342,7 +342,9 @@ class GuardMiddleware:
 
 def answer(response: Response, request: DjangoRequest) -> HttpResponse:
     """Return the guard's response to a request as one of Django's; to HEAD without its body."""
-    body = b"" if request.method == "HEAD" else response.body
+    # As it was sent, not as Django reads it. Servers of ASGI leave the body out themselves.
+    method = getattr(request, "environ", {}).get("REQUEST_METHOD")
+    body = b"" if method == "HEAD" else response.body
     answered = HttpResponse(body, status=response.status, headers=dict(response.headers))
     # Django would log the path, which may hold a person's number. The guard's observers know all.
     answered._has_been_logged = True  # noqa: SLF001  there is no other way to say so

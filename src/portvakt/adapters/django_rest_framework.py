@@ -43,8 +43,6 @@ from portvakt.guard import (
 
 try:
     from django.http import HttpResponseBase
-
-    # Its settings name the classes here, so that it is not always loaded yet: looked into later.
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
     from rest_framework.permissions import BasePermission
@@ -135,9 +133,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponseBa
         return answer(exc.response, request)
     if isinstance(exc, NotAuthenticated | AuthenticationFailed) and token_of(request) is None:
         return answer(_unauthorized(request), request)
-    # Its views look for this module's classes when they are first imported (the settings name
-    # them), so this module cannot import them first.
-    from rest_framework import views  # noqa: PLC0415
+    from rest_framework import views  # noqa: PLC0415  its settings have it import this module
 
     answered: HttpResponseBase | None = views.exception_handler(exc, context)
     return answered

@@ -105,7 +105,7 @@ def _methods(view: Any) -> list[str]:
     left_out = {"head", "options"} if _is_frameworks(cls) else {"head"}
     return [
         name.upper()
-        for name in cls.http_method_names
+        for name in sorted(cls.http_method_names)
         if name not in left_out and _handler(view, cls, name) is not None
     ]
 

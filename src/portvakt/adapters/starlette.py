@@ -19,7 +19,8 @@ from functools import partial, wraps
 from typing import Any, Final, TypeVar, Unpack, cast
 
 from portvakt.adapters.answering import answer
-from portvakt.adapters.endpoints import EndpointsMiddleware, NotAdmitted, demand
+from portvakt.adapters.demands import NotAdmitted, state, takes_token
+from portvakt.adapters.endpoints import EndpointsMiddleware, demand
 from portvakt.adapters.judgement import Receive, Scope, Send, token_of
 from portvakt.guard import ConfigurationError, Demands, Guard, Requirement, Response
 
@@ -31,7 +32,7 @@ try:
     from starlette.responses import Response as StarletteResponse
     from starlette.websockets import WebSocket
 
-    from portvakt.adapters.starlette_routes import MARK, StarletteInspection, demands_of
+    from portvakt.adapters.starlette_routes import StarletteInspection
 except ImportError as error:
     raise ConfigurationError("Starlette is missing: pip install 'portvakt[starlette]'") from error
 
@@ -139,7 +140,7 @@ class StarletteGuard(Guard):
     def _guard_function(
         self, endpoint: Callable[..., Any], requirement: Requirement
     ) -> Callable[..., Awaitable[Any]]:
-        takes_token = _TOKEN in inspect.signature(endpoint).parameters
+        wants_token = takes_token(endpoint)
         waits = inspect.iscoroutinefunction(endpoint)
 
         @wraps(endpoint)
@@ -153,14 +154,14 @@ class StarletteGuard(Guard):
                 token = await demand(self, connection.scope, requirement)
             except NotAdmitted as refused:
                 return await _refuse(connection, refused.response)
-            if takes_token:
+            if wants_token:
                 named[_TOKEN] = token
             if waits:
                 return await endpoint(*args, **named)
             return await run_in_threadpool(endpoint, *args, **named)
 
-        setattr(guarded, MARK, (*demands_of(endpoint), (self, requirement)))
-        if takes_token:
+        state(guarded, self, requirement)
+        if wants_token:
             # Another requires() around this one must not look for the parameter.
             signature = inspect.signature(endpoint)
             rest = [one for name, one in signature.parameters.items() if name != _TOKEN]
@@ -181,7 +182,7 @@ class StarletteGuard(Guard):
                 return
             await inner(one)
 
-        setattr(dispatch, MARK, (*demands_of(inner), (self, requirement)))
+        state(dispatch, self, requirement)
         names = ("__module__", "__qualname__", "__doc__")
         members = {name: getattr(endpoint, name) for name in names}
         return type(endpoint.__name__, (endpoint,), {**members, "dispatch": dispatch})

@@ -3,24 +3,16 @@
 import inspect
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
+from portvakt.adapters.demands import stated
 from portvakt.adapters.forgotten import EVERY, Inspection, template_of
 from portvakt.guard import Guard, Problem, Requirement, Routes
 
-__all__ = ["MARK", "StarletteInspection", "demands_of"]
-
-#: Where a guarded endpoint says who guards it, and what is demanded.
-MARK: Final = "__portvakt_demands__"
-
-
-def demands_of(endpoint: object) -> tuple[tuple[Guard, Requirement], ...]:
-    """Return by whom an endpoint is guarded, and what each demands; nothing if it is not."""
-    found: object = getattr(endpoint, MARK, ())
-    return found if isinstance(found, tuple) else ()
+__all__ = ["StarletteInspection"]
 
 
 class StarletteInspection(Inspection):
@@ -96,7 +88,7 @@ class StarletteInspection(Inspection):
     def _demands(self, endpoint: object) -> list[Requirement]:
         while isinstance(endpoint, partial):
             endpoint = endpoint.func
-        return [demand for guard, demand in demands_of(endpoint) if guard is self._guard]
+        return list(stated(endpoint, self._guard))
 
 
 def _parts(

@@ -152,7 +152,7 @@ GRPC: Final = Adapter(
     },
     client=ServedOverGrpc,
     apart={
-        **dict.fromkeys(("head", "head_served"), "every call is a POST"),
+        **dict.fromkeys(("head", "head_served", "metadata"), "every call is a POST"),
         **dict.fromkeys(
             ("public", "nothing_echoed", "honest_paths", "same_answer"),
             "a method's name has no query, and nothing in it is decoded: it has tests of its own",

@@ -20,6 +20,7 @@ from portvakt import (
     Routes,
     Unavailable,
 )
+from portvakt.guard import demand_blocking
 from portvakt.guard.parts import Parts
 from portvakt.guard.standing import Standing
 from portvakt.registers.base import (
@@ -171,6 +172,11 @@ def test_what_the_endpoint_demands_is_asked_as_well() -> None:
     # Asked for afterwards, as a framework's dependency does.
     decided = two.check_blocking(request)
     assert code_of(asyncio.run(two.demand(request, decided, demand))) is Code.REGISTER_DENIED
+    asked = len(book.asked)
+    assert code_of(demand_blocking(two, request, decided, demand)) is Code.REGISTER_DENIED
+    assert len(book.asked) == asked + 1
+    assert demand_blocking(two, request, decided, Requirement.of()) is decided
+    assert len(book.asked) == asked + 1
 
 
 def test_registers_that_nobody_has_are_not_passed_over() -> None:
