@@ -68,7 +68,7 @@ TESTS = {
         "possession possession_late possession_nonce mtls",
     ),
     "policy/claims.py": (f"{POLICY}claims.py {POLICY}access_token.py", "clm"),
-    "jose/jwk.py": (f"{JOSE}jwk.py {JOSE}algorithms.py", f"{KEYS} dpop"),
+    "jose/jwk.py": (f"{JOSE}jwk_bounds.py {JOSE}jwk.py {JOSE}algorithms.py", f"{KEYS} dpop"),
     "jose/encoding.py": (f"{JOSE}jws.py tests/property/test_encoding.py", f"enc json {CLAIMS}"),
     "jose/jwe.py": ("tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
     "jose/algorithms.py": (f"{JOSE}algorithms.py {JOSE}jws.py", KEYS),
