@@ -264,7 +264,10 @@ def apply(mutant: Mutant, code: str) -> tuple[str, Survivor] | None:
     if isinstance(arguments, str):
         arguments = json.loads(arguments)  # cosmic-ray writes them as text within JSON
     operator = cosmic_ray.plugins.get_operator(mutant.operator)(**arguments)
-    mutated = mutate_code(code, operator, mutant.occurrence)
+    try:
+        mutated = mutate_code(code, operator, mutant.occurrence)
+    except AttributeError:  # cosmic-ray replaces no exception whose name has a dot
+        return None
     if mutated is None or mutated == code:
         return None
     changes = list(difflib.ndiff(code.splitlines(), mutated.splitlines()))
