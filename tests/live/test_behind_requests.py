@@ -159,6 +159,23 @@ def test_no_header_overrides_the_method(proxy: Proxy, name: str) -> None:
         stopped(proxy.ask(*headers))
 
 
+@pytest.mark.attack("HTTP-08", "HTTP-09", "HTTP-14")
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-Portvakt_Subject"])
+def test_what_a_header_does_it_does_with_odd_octets_too(proxy: Proxy, name: str) -> None:
+    # Servers strip a space that does not break, and read the rest.
+    for value in ("DELETE\xa0", "\xa0DELETE", "DEL\xc3\xa6TE"):
+        for headers in ([GOOD, (name, value)], [(name, value), GOOD, (name, value)]):
+            answer = proxy.ask(*headers)
+            assert not answer.admitted or "DEL" not in json.dumps(answer.seen.headers)
+
+
+@pytest.mark.twin("HTTP-14")
+def test_a_header_of_no_meaning_may_have_odd_octets(proxy: Proxy) -> None:
+    answer = proxy.ask(GOOD, ("X-Name", "K\xc3\xa5re"))
+    assert answer.seen.identity["x-portvakt-subject"] == ["test-subject"]
+    assert len(answer.seen.all("x-name")) == 1
+
+
 @pytest.mark.attack("HTTP-09")
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "get", "PROPFIND", "TRACE", "CONNECT"])
 def test_a_method_without_a_rule_stops(proxy: Proxy, method: str) -> None:
