@@ -48,6 +48,7 @@ bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of 
 	$(BIN)/python bench/run.py $(ARGS)
 	$(BIN)/python bench/journal.py
 	$(BIN)/python bench/bound.py
+	$(BIN)/python bench/records.py
 	$(BIN)/python bench/open_connections.py
 
 flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.
@@ -63,13 +64,10 @@ stores: $(INSTALLED) ## Two guards on each store: 10 000 rounds, cuts and kills,
 	PORTVAKT_LONG=1 PORTVAKT_ROUNDS=10000 $(BIN)/pytest --quiet tests/live/test_guards_*.py $(ARGS)
 
 mutate: $(INSTALLED_MUTATE) ## Change the code in every small way, and see a test fail.
-	rm -f .mutation.sqlite
-	$(BIN)/cosmic-ray init cosmic-ray.toml .mutation.sqlite
-	$(BIN)/cosmic-ray exec cosmic-ray.toml .mutation.sqlite
-	$(BIN)/cr-report --surviving-only .mutation.sqlite
+	$(BIN)/python bench/mutate.py $(ARGS)
 
 clean: ## Remove what the commands above made.
-	rm -rf $(VENV) .coverage .mutation.sqlite htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

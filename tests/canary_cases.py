@@ -87,6 +87,16 @@ class Stands:
         raise self._error
 
 
+class Full:
+    """Stands in for records that cannot be written."""
+
+    def note(self, *_: object) -> None:
+        pass
+
+    def check(self) -> None:
+        raise Unavailable(Code.RECORDS_UNAVAILABLE)
+
+
 def bound_cases(
     issuer: FakeIssuer, claims: Mapping[str, Any], path: str, headers: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[Code, Guard, HttpRequest]]:
@@ -156,3 +166,4 @@ def bound_cases(
         (Code.REVOCATION_UNAVAILABLE, Unavailable(Code.REVOCATION_UNAVAILABLE)),
     ):
         yield code, guard_of(standing=Stands(error)), bearer(plain)
+    yield Code.RECORDS_UNAVAILABLE, guard_of(records=Full()), bearer(plain)

@@ -18,7 +18,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 # have what tests of fetching share: one exchange, and whole issuers.
 pytest_plugins = [
     *("attacks_report", "fetching", "publishing"),
-    *("servers", "store_servers", "real_places", "figures"),
+    *("servers", "store_servers", "real_places", "figures", "behind"),
 ]
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "monotonic"]
+__all__ = ["Clock", "SystemClock", "monotonic", "stopwatch"]
 
 
 class Clock(Protocol):
@@ -49,3 +49,6 @@ monotonic: Callable[[], float] = (
     if hasattr(time, "CLOCK_BOOTTIME")
     else time.monotonic
 )
+
+#: What took how long is a difference of this: seconds, as fine as the machine has them.
+stopwatch: Callable[[], float] = time.perf_counter

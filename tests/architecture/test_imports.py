@@ -7,7 +7,20 @@ import sys
 
 import pytest
 
-OPTIONAL = ["fastapi", "litestar", "starlette", "typer", "rich", "uvicorn", "httpx2", "pytest"]
+OPTIONAL = [
+    "fastapi",
+    "litestar",
+    "starlette",
+    "typer",
+    "rich",
+    "uvicorn",
+    "httpx2",
+    "pytest",
+    "prometheus_client",
+    "opentelemetry",
+    "grpc",
+    "google.protobuf",
+]
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +76,13 @@ def test_the_guard_works_without_any_optional_package() -> None:
         ("portvakt.adapters.fastapi", "fastapi", "portvakt[fastapi]"),
         ("portvakt.adapters.litestar", "litestar", "portvakt[litestar]"),
         ("portvakt.adapters.starlette", "starlette", "portvakt[starlette]"),
+        ("portvakt.adapters.grpc", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "grpc", "portvakt[grpc]"),
+        ("portvakt.gateway.ext_authz", "google.protobuf.message", "portvakt[grpc]"),
         ("portvakt.cli", "typer", "portvakt[cli]"),
+        ("portvakt.telemetry.prometheus", "prometheus_client", "portvakt[telemetry]"),
+        ("portvakt.telemetry.opentelemetry", "opentelemetry", "portvakt[telemetry]"),
+        ("portvakt.telemetry.tracing", "opentelemetry", "portvakt[telemetry]"),
     ],
 )
 def test_a_missing_optional_package_says_which_extra_to_install(

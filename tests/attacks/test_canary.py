@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from rich.console import Console
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
@@ -44,6 +47,9 @@ from portvakt.registers.base import (
     RegisterHealth,
     Subject,
 )
+from portvakt.telemetry.log import line_of
+from portvakt.telemetry.metrics import Metrics
+from portvakt.telemetry.tracing import Tracing
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
@@ -297,6 +303,19 @@ def whole(records: list[logging.LogRecord]) -> str:
 CASES: Final = list(hostile())
 
 
+def telemetry_of(request: HttpRequest, decision: Decision) -> str:
+    """Everything that the log, the metrics and the traces say of a decision."""
+    spans, metrics = InMemorySpanExporter(), Metrics()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer = provider.get_tracer("tests")
+    for told in (metrics.counts, Tracing(traceparent=True, tracer=tracer)):
+        told(request, decision)
+    (span,) = spans.get_finished_spans()
+    page = metrics.render().decode() + metrics.snapshot().encode().decode()
+    return "".join((line_of(request, decision).decode(), page, span.to_json(), repr(metrics)))
+
+
 def test_every_reason_to_refuse_is_driven() -> None:
     # issuer_changed cannot be had from outside, nor request_malformed without a server's adapter:
     # the tests after the next one drive them.
@@ -317,13 +336,15 @@ def test_a_refusal_shows_nothing_of_what_was_sent(
     assert code_of(decision) is code
     answer = decision.response
     assert answer is not None
+    told = telemetry_of(request, decision)
+    assert code.value in told
     written = capfd.readouterr()
     seen = "\n".join(
         (
             whole(caplog.records), written.out, written.err,
             repr(answer.headers), answer.body.decode(),
             shown(decision), shown(decision.refusal), shown(answer), shown(decision.route),
-            shown(request), shown(guard), shown(guard.keys), shown(guard._validated),
+            shown(request), shown(guard), shown(guard.keys), shown(guard._validated), told,
         )
     )  # fmt: skip
     assert leaks(seen, PLANTED + segments(request)) == []
@@ -462,6 +483,7 @@ def test_an_admission_shows_nothing_of_its_token(
         scoped = guard.require(request, decision, Requirement.of(scopes=["read"]))
         assert code_of(scoped) is Code.SCOPE_INSUFFICIENT
         seen = shown(decision) + shown(scoped)
+        seen += telemetry_of(request, decision) + telemetry_of(request, scoped)
         assert leaks(seen, PLANTED + segments(request)) == []
         # Here the claims are among the variables; they show their names and none of their values.
         seen = traces(request, decision).replace("kanari-claim-name", "")

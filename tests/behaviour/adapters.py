@@ -9,6 +9,7 @@ from behaviour.served_by.django import DJANGO, DJANGO_ASGI
 from behaviour.served_by.django_rest_framework import DJANGO_REST_FRAMEWORK
 from behaviour.served_by.fastapi import FASTAPI
 from behaviour.served_by.flask import FLASK
+from behaviour.served_by.grpc import GRPC
 from behaviour.served_by.litestar import LITESTAR
 from behaviour.served_by.starlette import STARLETTE
 from behaviour.served_by.wsgi import WSGI
@@ -22,4 +23,5 @@ __all__ = ["ADAPTERS"]
 ADAPTERS: Final[tuple[Adapter, ...]] = (
     *(ASGI, STARLETTE, FASTAPI, LITESTAR),
     *(WSGI, FLASK, DJANGO, DJANGO_ASGI, DJANGO_REST_FRAMEWORK),
+    GRPC,
 )

@@ -35,7 +35,7 @@ class Behaviour(NamedTuple):
 
     def why_not(self, adapter: Adapter) -> str | None:
         """Say why it is none of an adapter's; None if it is."""
-        return adapter.why_not(self.needs)
+        return adapter.apart.get(self.id) or adapter.why_not(self.needs)
 
 
 def behaviour(sentence: str, *needs: str) -> Callable[[F], F]:

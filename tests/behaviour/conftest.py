@@ -45,7 +45,7 @@ def served(request: pytest.FixtureRequest, _nonce_key: None) -> Iterator[Served]
     adapter: Adapter = request.param
     sample = Sample()
     with adapter.serve(sample) as address:
-        yield Served(adapter, sample, address)
+        yield (adapter.client or Served)(adapter, sample, address)
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ class Adapter(NamedTuple):
         lacks: what this adapter has not, and why, as the documentation says it; by the word with
             which a behaviour needs it.
         lasting: whether it serves connections that outlive one answer: ``/live`` and ``/events``.
+        client: who calls it, if not over HTTP.
+        apart: behaviours that are none of this adapter, by the names of their tests, and why.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Adapter(NamedTuple):
     forget: Callable[[Sample], str] | None = None
     lacks: Mapping[str, str] = {}
     lasting: bool = False
+    client: Callable[[Adapter, Sample, Address], Served] | None = None
+    apart: Mapping[str, str] = {}
 
     def why_not(self, needs: frozenset[str]) -> str | None:
         """Say why a behaviour that needs these is none of this adapter; None if it is."""

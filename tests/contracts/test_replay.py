@@ -185,6 +185,7 @@ def test_it_prunes_what_has_expired_and_says_how_much(kind: Kind) -> None:
         await kind.passes(3 + kind.kept)
         assert await store.prune(kind.clock()) in {0, 30}  # 0: its server has done so already.
         assert await store.prune(kind.clock()) == 0
+        assert store.health().uses == 1
         assert not await used(store, kind.use("live"))
 
     run(kind, test)

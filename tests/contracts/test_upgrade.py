@@ -44,6 +44,10 @@ INSERT INTO portvakt_revocations (handle, issued_before, expires_at, position)
 SELECT owner, 1.5, 2e9, 7 FROM portvakt_uses
 """
 
+RECORDED = """
+INSERT INTO portvakt_records (writer, n, at, line) SELECT 'w', 1, 1.5, owner FROM portvakt_uses
+"""
+
 #: What a table holds before an upgrade must be there after it: by version, a statement that writes
 #: it as that version does, and a question with its answer.
 FILLED: dict[str, tuple[str, str, list[tuple[object, ...]]]] = {
@@ -51,6 +55,11 @@ FILLED: dict[str, tuple[str, str, list[tuple[object, ...]]]] = {
         REVOKED,
         "SELECT issued_before, expires_at FROM portvakt_revocations",
         [(1.5, 2e9)],
+    ),
+    "0002": (
+        RECORDED,
+        "SELECT writer, n, at FROM portvakt_records",
+        [("w", 1, 1.5)],
     ),
 }
 

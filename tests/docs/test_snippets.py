@@ -45,6 +45,7 @@ SECRETS = {
     "API_KEY": json.dumps(Signer.generate("ES256").private_jwk()),
     "EVENT_TOKEN": "an event token",
     "NONCE_KEY": "a nonce key of thirty-two octets",
+    "RECORD_KEY": "a record key of thirty-two octets",
     "PORTVAKT_KEYSTORE_PASSPHRASE": "a passphrase of the pages",
 }
 
@@ -69,6 +70,7 @@ def folder(tmp_path: Path, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) 
     write(tmp_path / "other-keys.json", json.dumps(other.jwks()))
     write(tmp_path / "expired.jwt", issuer.forged("expired"))
     write(tmp_path / "subject.txt", "somebody")
+    (tmp_path / "records").mkdir(mode=0o700)
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
     write(tmp_path / "portvakt.toml", README_POLICY)

@@ -44,6 +44,12 @@ def test_what_binding_and_revocation_cost_can_be_measured(repository: Path) -> N
     assert "reference, asked about before" in found
 
 
+def test_what_decision_records_cost_can_be_measured(repository: Path) -> None:
+    found = run(repository, "bench/records.py", "--rounds", "2", "--decisions", "500")
+    assert "on the path of the request" in found
+    assert "records/s" in found
+
+
 def test_what_open_connections_cost_can_be_measured(repository: Path) -> None:
     found = run(repository, "bench/open_connections.py", "--rounds", "1", "--connections", "500")
     assert "500 idle connections, guarded" in found

@@ -1,6 +1,6 @@
 """How a response of the guard, and headers of it, reach the client of an ASGI application."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from portvakt.adapters.judgement import Message, Send
@@ -17,7 +17,7 @@ _HEADED: Final = frozenset(
 POLICY_VIOLATION: Final = 1008
 
 
-def adding_headers(headers: Callable[[], Iterable[tuple[str, str]]], send: Send) -> Send:
+def adding_headers(headers: Callable[[], Collection[tuple[str, str]]], send: Send) -> Send:
     """Return a ``send`` that adds headers to what the application answers.
 
     Parameters:
@@ -26,13 +26,14 @@ def adding_headers(headers: Callable[[], Iterable[tuple[str, str]]], send: Send)
         send: where messages go; none is changed, those with headers are sent as copies.
     """
 
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] in _HEADED:
+    def send_with_headers(message: Message) -> Awaitable[None]:
+        # Hardly any answer has something to add, and this is all that it pays for the others.
+        if message["type"] in _HEADED and (further := headers()):
             stated = list(message.get("headers") or ())
             names = {bytes(name).lower() for name, _ in stated}
-            added = [one for one in _encoded(headers()) if one[0] not in names]
+            added = [one for one in _encoded(further) if one[0] not in names]
             message = {**message, "headers": [*stated, *added]}
-        await send(message)
+        return send(message)
 
     return send_with_headers
 

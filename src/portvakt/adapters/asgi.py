@@ -84,7 +84,8 @@ class GuardMiddleware:
     """An ASGI application that lets another one see admitted requests only.
 
     Requests and WebSocket handshakes are judged by the policy alone: without rules each needs a
-    valid token; with rules, what no rule is for is refused. The application finds the outcome with
+    valid token; with rules, what no rule is for is refused. What the guard itself answers, such as
+    the API's metadata (RFC 9728), never reaches it. The application finds the outcome with
     :func:`token_of`. A WebSocket is judged when it opens, as a GET. It, and a response that is
     streamed, end when the token does: see :mod:`portvakt.adapters.lasting`.
 
@@ -153,6 +154,7 @@ class GuardMiddleware:
         request, flaw = read_request(scope)
         decision = self.guard.malformed(request, flaw) if flaw else await self.judge(request)
         if decision.response is not None:
+            # A refusal, or what the guard itself answers: neither is the application's business.
             await answer(decision.response, scope, send)
             return
         judgement = Judgement(self.guard, request, decision)

@@ -114,7 +114,7 @@ def demand_blocked(
     for one in demands:
         if decision.token is None:
             # Public by its path, and yet the endpoint demands a token: the stricter holds.
-            decision = guard.check_blocking(request, one)
+            decision = guard.check_blocking(request, one, again=True)
         else:
             decision = demand_blocking(guard, request, decision, one)
         _pass(decision)
@@ -128,29 +128,25 @@ async def demand_awaited(
     request, decision = _routed(judgement, guard, parameters), judgement.decision
     for one in demands:
         if decision.token is None:
-            decision = await guard.check(request, one)
+            decision = await guard.check(request, one, again=True)
         else:
             decision = await guard.demand(request, decision, one)
         _pass(decision)
     return _noted(judgement, decision, demands)
 
 
-def _noted(judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]) -> Judgement:
-    """Return what is known of a request by now; mostly that is what was known before.
-
-    What lasts is looked at by the last decision. Where its rule says that old news will do, each
-    demand has to say so too.
-    """
-    route = decision.route
-    easy = route is not None and route.requirement.unsafe_on_stale
-    if decision is judgement.decision and not easy:
-        return judgement
-    return judgement._replace(decision=decision, demands=(*judgement.demands, *demands))
-
-
 def _pass(decision: Decision) -> None:
     if decision.response is not None:
         raise NotAdmitted(decision.response)
+
+
+def _noted(judgement: Judgement, decision: Decision, demands: tuple[Requirement, ...]) -> Judgement:
+    """Return the judgement with what was demanded, where that can matter later."""
+    route = decision.route
+    if decision is judgement.decision and not (route and route.requirement.unsafe_on_stale):
+        return judgement
+    # What lasts is looked at by the last decision; and each demand says whether old news do.
+    return Judgement(judgement.guard, judgement.request, decision, (*judgement.demands, *demands))
 
 
 def _routed(judgement: Judgement, guard: Guard, parameters: Mapping[str, object]) -> HttpRequest:
@@ -166,10 +162,13 @@ def _routed(judgement: Judgement, guard: Guard, parameters: Mapping[str, object]
         headers=request.headers,
         peer=request.peer,
         client_certificate=request.client_certificate,
-        path_parameters=tuple(
-            (name, quote(str(value), safe="")) for name, value in parameters.items()
-        ),
+        path_parameters=tuple([(name, _encoded(str(value))) for name, value in parameters.items()]),
     )
+
+
+def _encoded(text: str) -> str:
+    # Numbers and words are what they are; to find that out takes a fraction of encoding them.
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def admitted_token(judgement: Judgement) -> AccessToken:

@@ -312,13 +312,17 @@ class GuardMiddleware:
         judged = self._unguarded(request, view)
         if judged is None:
             return None
-        return _answer_of(self.guard.check_blocking(judged), request)
+        return _answer_of(self.guard.check_blocking(judged, again=True), request)
 
     async def _process_view_async(
         self, request: DjangoRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
     ) -> HttpResponse | None:
         judged = self._unguarded(request, view)
-        return None if judged is None else _answer_of(await self.guard.check(judged), request)
+        return (
+            None
+            if judged is None
+            else _answer_of(await self.guard.check(judged, again=True), request)
+        )
 
     def _unguarded(self, request: DjangoRequest, view: Callable[..., Any]) -> HttpRequest | None:
         """Return what was judged, if neither a rule nor the view says what it needs."""

@@ -43,9 +43,6 @@ from portvakt.guard import (
 
 try:
     from django.http import HttpResponseBase
-
-    # Its settings name the classes here, so that it is not always loaded yet: looked into later.
-    from rest_framework import views
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
     from rest_framework.permissions import BasePermission
@@ -136,6 +133,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponseBa
         return answer(exc.response, request)
     if isinstance(exc, NotAuthenticated | AuthenticationFailed) and token_of(request) is None:
         return answer(_unauthorized(request), request)
+    from rest_framework import views  # noqa: PLC0415  its settings have it import this module
+
     answered: HttpResponseBase | None = views.exception_handler(exc, context)
     return answered
 
@@ -144,7 +143,9 @@ def _unauthorized(request: Request) -> Response:
     """Return what the guard answers to a request that has no token at all."""
     judged = judgement_of(request).request
     anonymous = HttpRequest(method=judged.method, url=judged.url, peer=judged.peer)
-    response = judgement_of(request).guard.check_blocking(anonymous, _ANY_TOKEN).response
+    response = (
+        judgement_of(request).guard.check_blocking(anonymous, _ANY_TOKEN, again=True).response
+    )
     if response is None:
         raise ConfigurationError("the guard admitted a request without the token it demanded")
     return response

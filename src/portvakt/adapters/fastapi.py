@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import cached_property, lru_cache, partial
 from typing import Any, Final, Unpack
 
-from portvakt.adapters.endpoints import REFUSALS, EndpointsMiddleware, NotAdmitted, demand
+from portvakt.adapters.endpoints import EndpointsMiddleware, NotAdmitted, demand
 from portvakt.adapters.judgement import token_of
 from portvakt.guard import (
     AccessToken,
@@ -28,13 +28,14 @@ from portvakt.guard import (
 )
 
 try:
-    from fastapi import FastAPI, Security
+    from fastapi import FastAPI
     from fastapi.openapi.models import HTTPBearer
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from starlette.requests import HTTPConnection
     from starlette.responses import Response as StarletteResponse
 
+    from portvakt.adapters.fastapi_document import SCHEME, document_demands
     from portvakt.adapters.fastapi_routes import FastAPIInspection
     from portvakt.adapters.starlette import GuardAnswer
 except ImportError as error:
@@ -81,7 +82,7 @@ class FastAPIGuard(Guard):
         check_routes = partial(self.check_routes, app)
         app.add_middleware(EndpointsMiddleware, guard=self, check_routes=check_routes)
         app.add_exception_handler(NotAdmitted, _render)
-        _document_refusals(app)
+        document_demands(app, self._demands.get)
 
     def requires(self, scopes: Iterable[str] = (), **demands: Unpack[Demands]) -> Demand:
         """Return a dependency that demands scopes and more, and gives the access token.
@@ -102,21 +103,7 @@ class FastAPIGuard(Guard):
         requirement = Requirement.of(scopes, **demands)
         self.check_parts(requirement)
 
-        async def access_token(
-            connection: HTTPConnection,
-            around: SecurityScopes,
-            # For OpenAPI alone: it names the scheme and its scopes.
-            _scheme: None = Security(_SCHEME, scopes=requirement.challenge.split()),
-        ) -> AccessToken:
-            if not around.scopes:
-                return await demand(self, connection.scope, requirement)
-            # The own ones again, so that a challenge names all that a new token needs.
-            every = _require(
-                (*sorted(requirement.scopes), *around.scopes),
-                sender_constraint=requirement.sender_constraint,
-            )
-            return await demand(self, connection.scope, every, requirement)
-
+        access_token = _Demanded(self, requirement)
         self._demands[access_token] = requirement
         return access_token
 
@@ -132,42 +119,42 @@ class FastAPIGuard(Guard):
         inspection.walk(app.routes)
         for mounted in inspection.applications:
             mounted.add_exception_handler(NotAdmitted, _render)
+            document_demands(mounted, self._demands.get)
         inspection.conclude()
 
 
-class _BearerScheme(SecurityBase):
-    """What OpenAPI says of the tokens. It checks nothing: who depends on it has checked."""
+class _Demanded(SecurityBase):
+    """A dependency that demands a requirement of a guard, and gives the access token.
 
-    def __init__(self) -> None:
-        self.model = HTTPBearer(
-            bearerFormat="JWT", description="An OAuth 2.0 access token (RFC 6750, RFC 9068)."
+    It is the scheme of OpenAPI too, since FastAPI takes for each dependency of a request about as
+    long as a guard takes to judge it: one more, for the document alone, would double the price.
+    """
+
+    def __init__(self, guard: Guard, requirement: Requirement) -> None:
+        self.model = _MODEL
+        self.scheme_name = SCHEME
+        self._guard = guard
+        self._requirement = requirement
+
+    async def __call__(self, connection: HTTPConnection, around: SecurityScopes) -> AccessToken:
+        """Return the token of a request that meets the requirement, and the scopes around it."""
+        requirement = self._requirement
+        if not around.scopes:
+            return await demand(self._guard, connection.scope, requirement)
+        # The own ones again, so that a challenge names all that a new token needs.
+        every = _require(
+            (*sorted(requirement.scopes), *around.scopes),
+            sender_constraint=requirement.sender_constraint,
         )
-        self.scheme_name = "AccessToken"
-
-    async def __call__(self) -> None:
-        """Do nothing."""
+        return await demand(self._guard, connection.scope, every, requirement)
 
 
-_SCHEME: Final = _BearerScheme()
+_MODEL: Final = HTTPBearer(
+    bearerFormat="JWT", description="An OAuth 2.0 access token (RFC 6750, RFC 9068)."
+)
 
 
 async def _render(_connection: HTTPConnection, error: Exception) -> StarletteResponse:
     if not isinstance(error, NotAdmitted):
         raise error
     return GuardAnswer(error.response)
-
-
-def _document_refusals(app: FastAPI) -> None:
-    """Add the refusals to each guarded operation of the OpenAPI document."""
-    make_document = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = make_document()
-        for operations in document.get("paths", {}).values():
-            for operation in operations.values():
-                if any(_SCHEME.scheme_name in scheme for scheme in operation.get("security", ())):
-                    for status, description in REFUSALS.items():
-                        operation["responses"].setdefault(status, {"description": description})
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from portvakt.adapters.forgotten import EVERY, Inspection, template_of
 from portvakt.guard import ConfigurationError, Problem, Requirement, Routes
 
-__all__ = ["FastAPIInspection"]
+__all__ = ["FastAPIInspection", "guarding"]
 
 
 class FastAPIInspection(Inspection):
@@ -83,7 +83,7 @@ class FastAPIInspection(Inspection):
     def _walk_route(self, context: RouteContext, path: str, *, ruled: bool, public: bool) -> None:
         methods, shown = _methods(context)
         demands = []
-        for dependant in self._demands(getattr(context, "dependant", None)):
+        for dependant in guarding(context, self._demand_of):
             self._check_scopes(dependant, f"{shown or ', '.join(methods)} {path}")
             demand = self._demand_of(dependant.call)
             if demand is not None:
@@ -105,13 +105,24 @@ class FastAPIInspection(Inspection):
         except ConfigurationError as error:
             self.problems.extend(Problem(place, problem.message) for problem in error.problems)
 
-    def _demands(self, dependant: Dependant | None) -> Iterator[Dependant]:
-        if dependant is None:
-            return
-        if self._demand_of(dependant.call) is not None:
-            yield dependant
-        for inner in dependant.dependencies:
-            yield from self._demands(inner)
+
+def guarding(
+    context: RouteContext, demand_of: Callable[[object], Requirement | None]
+) -> Iterator[Dependant]:
+    """Return those of the dependencies of a route, at any depth, that are the guard's own.
+
+    Parameters:
+        context: the route.
+        demand_of: what a dependency demands, if it is one of the guard's; else None.
+    """
+    # What is mounted, and what is Starlette's own, has none.
+    pending: list[Dependant | None] = [getattr(context, "dependant", None)]
+    while pending:
+        dependant = pending.pop()
+        if dependant is not None:
+            if demand_of(dependant.call) is not None:
+                yield dependant
+            pending += reversed(dependant.dependencies)
 
 
 def _is_documentation(context: RouteContext) -> bool:

@@ -187,7 +187,7 @@ class FlaskGuard(Guard):
         automatic = request.method == "OPTIONS" and _answers_options(rule)
         if automatic or _is_flasks_own(view) or stated(view, self):
             return None
-        response = self.check_blocking(judgement.request).response
+        response = self.check_blocking(judgement.request, again=True).response
         return None if response is None else _answer(response)
 
 

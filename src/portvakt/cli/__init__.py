@@ -13,7 +13,18 @@ except ModuleNotFoundError:
     sys.stderr.write("The command line needs more packages: pip install 'portvakt[cli]'\n")
     raise SystemExit(2) from None
 
-from portvakt.cli import check, config, demo, keys, profile, registers, revoke, store
+from portvakt.cli import (
+    check,
+    config,
+    demo,
+    keys,
+    profile,
+    records,
+    registers,
+    revoke,
+    serve,
+    store,
+)
 from portvakt.cli.discreet import DiscreetGroup
 
 __all__ = ["app", "main"]
@@ -55,8 +66,10 @@ app.command("check", help=check.HELP)(check.check)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(profile.app, name="profile")
+app.add_typer(records.app, name="records")
 app.add_typer(registers.app, name="registers")
 app.command("revoke")(revoke.revoke)
+app.command("serve")(serve.serve)
 app.add_typer(store.app, name="store")
 app.command("demo")(demo.demo)
 

@@ -17,7 +17,7 @@ from portvakt.guard.standing import Standing
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.routes import Route
 
-__all__ = ["app", "shown"]
+__all__ = ["app", "list_problems", "shown"]
 
 app: Final = typer.Typer(help="The policy file.", no_args_is_help=True)
 
@@ -35,16 +35,21 @@ def check(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
     try:
         guard = Guard.from_file(config)
     except ConfigurationError as error:
-        count = len(error.problems)
-        typer.echo(f"{discreet(str(config))}: {count} problem{'s' * (count != 1)}", err=True)
-        for problem in error.problems:
-            typer.echo(f"  {shown(discreet(str(problem)))}", err=True)
+        list_problems(config, error)
         # What could not be opened was not judged.
         unread = isinstance(error.__cause__, OSError)
         raise typer.Exit(CANNOT_TELL if unread else WRONG) from None
     typer.echo(f"{config}: right")
     for line in _summary(guard):
         typer.echo(shown(line))
+
+
+def list_problems(config: Path, error: ConfigurationError) -> None:
+    """Print what is wrong with a policy file, one line for each problem."""
+    count = len(error.problems)
+    typer.echo(f"{discreet(str(config))}: {count} problem{'s' * (count != 1)}", err=True)
+    for problem in error.problems:
+        typer.echo(f"  {shown(discreet(str(problem)))}", err=True)
 
 
 @app.command()
@@ -58,6 +63,8 @@ def _summary(guard: Guard) -> Iterator[str]:
     for issuer in guard.issuers.values():
         yield from _issuer(guard, issuer)
     yield from _parts(guard)
+    if guard.parts.resource_metadata is not None:
+        yield f"metadata for everyone at {guard.parts.resource_metadata}"
     if not guard.routes.rules:
         yield "routes: none, so every request needs a valid token"
         return

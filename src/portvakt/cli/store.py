@@ -14,6 +14,7 @@ from portvakt.clock import SystemClock
 from portvakt.config.compile import compile_policy
 from portvakt.config.load import read_file
 from portvakt.errors import ConfigurationError
+from portvakt.guard.evidence import records_place
 from portvakt.guard.fitting import secrets_of
 from portvakt.stores.base import StoreError
 from portvakt.stores.opened import open_database
@@ -47,9 +48,11 @@ def upgrade(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
 
     Exit 0: the store is as this version needs it. Exit 2: it cannot be had, or is of a later one.
     """
-    place = _place(config, "upgrade")
-    if place is None:
-        return
+    for place in _places(config, "upgrade"):
+        _upgrade(place)
+
+
+def _upgrade(place: Place) -> None:
     from portvakt.stores.sql import upgrade as tables  # noqa: PLC0415  of an extra
 
     try:
@@ -70,9 +73,13 @@ def status(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
     Exit 0: they are. Exit 1: they have to be upgraded. Exit 2: that cannot be told, or they are of
     a later version.
     """
-    place = _place(config, "status")
-    if place is None:
-        return
+    behind = [_is_behind(place) for place in _places(config, "status")]
+    if any(behind):
+        typer.echo("run portvakt store upgrade")
+        raise typer.Exit(NOT_READY)
+
+
+def _is_behind(place: Place) -> bool:
     from portvakt.stores.sql import upgrade as tables  # noqa: PLC0415  of an extra
 
     try:
@@ -83,29 +90,39 @@ def status(config: Annotated[Path, _CONFIG] = Path("portvakt.toml")) -> None:
         raise _failed("status", tables.NEWER)
     if found != tables.SCHEMA:
         typer.echo(f"{place.kind}: has {found or 'no tables'}, and this version {tables.SCHEMA}")
-        typer.echo("run portvakt store upgrade")
-        raise typer.Exit(NOT_READY)
+        return True
     typer.echo(f"{place.kind}: is as this version needs it ({found})")
+    return False
 
 
-def _place(config: Path, command: str) -> Place | None:
-    """Return where the policy's tables are; None, once that is said, if its store has none."""
+def _places(config: Path, command: str) -> list[Place]:
+    """Return where the policy has tables: its store's and its records', once if they are one.
+
+    None of them, once that is said, if its store has none.
+    """
+    places: list[Place] = []
     try:
         policy = compile_policy(read_file(config, os.environ))
-        table = policy.configuration.store
-        if table is UNSET:
+        table, records = policy.configuration.store, policy.configuration.records
+        apart = records is not UNSET and records.sink == "sql" and records.url is not UNSET
+        if table is UNSET and not apart:
             raise _failed(command, "the policy has no [store]")
-        password = None
-        if table.password is not UNSET:
-            password = secrets_of(policy).text(table.password, "store.password")
-        place = open_database(
-            table.url, password=password, timeout=_PATIENCE, directory=policy.directory
-        )
+        secrets = secrets_of(policy)
+        found = None
+        if table is not UNSET:
+            password = None
+            if table.password is not UNSET:
+                password = secrets.text(table.password, "store.password")
+            found = open_database(
+                table.url, password=password, timeout=_PATIENCE, directory=policy.directory
+            )
+        further = records_place(policy, secrets, timeout=_PATIENCE) if apart else None
+        places += [place for place in (found, further) if place is not None]
     except ConfigurationError as error:
         raise _failed(command, str(error)) from None
-    if place is None:
+    if not places:
         typer.echo("this store has no tables: there is nothing to do")
-    return place
+    return places
 
 
 def _failed(command: str, why: str) -> typer.Exit:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from portvakt.config.guarding import Guarding, check_demanded, check_guarding
 from portvakt.config.issuer_keys import check_network, read_keys
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.issuers import settle, trust, words
 from portvakt.config.load import Draft
 from portvakt.config.place import below
@@ -17,11 +18,14 @@ from portvakt.config.problems import Problems
 from portvakt.config.register_schema import RegisterTable
 from portvakt.config.registers import check_registers
 from portvakt.config.requirements import Demands
+from portvakt.config.resource_metadata import check_metadata, metadata_routes
 from portvakt.config.route_schema import RouteTable
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.config.schema import ApiTable, Configuration, NetworkTable
+from portvakt.config.telemetry import check_telemetry
 from portvakt.errors import ConfigurationError
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet
+from portvakt.oauth.resource_metadata import metadata_url
 from portvakt.policy.issuer import TrustedIssuer
 from portvakt.policy.requirement import Requirement
 from portvakt.policy.routes import Route, Routes
@@ -40,6 +44,7 @@ class Policy(Struct, frozen=True):
         keys: the keys that the policy states, by ``issuer``.
         published: where the others publish theirs, by ``issuer``.
         routes: which rule is for which request.
+        resource_metadata: where clients find what is said of the API; None: nothing is.
         realm: the name of the API.
         disclose: whether a refusal names what is demanded.
         network: how issuers are reached.
@@ -55,6 +60,7 @@ class Policy(Struct, frozen=True):
     keys: dict[str, JwkSet]
     published: dict[str, IssuerTable]
     routes: Routes
+    resource_metadata: str | None
     realm: str
     disclose: bool
     network: NetworkTable
@@ -114,13 +120,20 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
     known = registers | check_registers(configuration.register, problems)
     demands = Demands(configuration.api, frozenset(carried), known, problems)
     routes = _routes(configuration.route, demands, problems)
-    # (4) What they take.
+    # (4) What they take, and what is told of them.
     tables = {index: table for index, (table, _) in enumerate(settled)}
     guarding = check_guarding(configuration, tables, problems)
+    check_telemetry(configuration.telemetry, problems)
     places = tuple(_places(routes))
     check_demanded(places, configuration, problems)
-    # (5) All of it is right, or there is no policy.
+    # (5) What everyone is told of all that.
+    origin = check_metadata(configuration.api, guarding.origins, routes.rules, problems)
+    # (6) All of it is right, or there is no policy.
     problems.check()
+    if origin is not None:
+        demanded = [one.requirement for one in routes.rules or routes.every if not one.public]
+        answered = metadata_routes(origin, configuration, issuers, demanded)
+        routes = routes.answering(answered)
     for issuer in issuers:
         _warn(issuer, sets.get(issuer.issuer), published.get(issuer.issuer))
     _warn_of_shared_keys(sets, published)
@@ -131,6 +144,7 @@ def compile_policy(draft: Draft, registers: frozenset[str] = frozenset()) -> Pol
         sets,
         published,
         routes,
+        None if origin is None else metadata_url(origin),
         configuration.api.audience,
         configuration.api.disclose,
         configuration.network,

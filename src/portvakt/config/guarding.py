@@ -6,12 +6,15 @@ from msgspec import UNSET, Struct
 
 from portvakt.config.dpop import check_dpop, check_origins
 from portvakt.config.feeds import check_events, check_status_lists
+from portvakt.config.gateway import GatewaySettings, check_gateway
 from portvakt.config.introspection import check_introspection
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.keystore import check_encryption, check_keystore
 from portvakt.config.problems import Problems
 from portvakt.config.proxy import compile_proxies
+from portvakt.config.records import check_records
 from portvakt.config.revocation import check_revocation
-from portvakt.config.schema import Configuration, IssuerTable
+from portvakt.config.schema import Configuration
 from portvakt.config.secrets_schema import SecretTable
 from portvakt.config.store import check_store
 from portvakt.http.forwarded import Proxies
@@ -29,11 +32,13 @@ class Guarding(Struct, frozen=True):
         proxies: who may speak for a client; None: nobody.
         origins: where clients reach the API.
         max_staleness: the seconds within which a revocation holds; None where nothing is revoked.
+        gateway: how ``portvakt serve`` serves; None where the policy does not say.
     """
 
     proxies: Proxies | None
     origins: tuple[Origin, ...]
     max_staleness: float | None
+    gateway: GatewaySettings | None = None
 
 
 def check_guarding(
@@ -72,9 +77,14 @@ def check_guarding(
     stale = check_revocation(
         configuration.revocation, problems, has_store=configuration.store is not UNSET
     )
+    check_records(configuration.records, configuration.store, problems)
     check_encryption(configuration.encryption, problems)
     check_keystore(configuration.keystore, _references(configuration, tables), problems)
-    return Guarding(proxies, origins, stale)
+    gateway = None
+    if configuration.gateway is not UNSET:
+        store = None if configuration.store is UNSET else configuration.store
+        gateway = check_gateway(configuration.gateway, store, problems)
+    return Guarding(proxies, origins, stale, gateway)
 
 
 def check_demanded(
@@ -132,17 +142,31 @@ def _references(
     configuration: Configuration, tables: Mapping[int, IssuerTable]
 ) -> Iterator[tuple[str, SecretTable]]:
     """Yield every reference to a secret, with its place."""
-    for index, key in enumerate(configuration.dpop.nonce_keys):
-        yield f"dpop.nonce_keys[{index}]", key
-    if configuration.store is not UNSET and configuration.store.password is not UNSET:
-        yield "store.password", configuration.store.password
-    if configuration.encryption is not UNSET:
-        yield "encryption.keys", configuration.encryption.keys
+    named: list[tuple[str, object]] = [
+        (f"dpop.nonce_keys[{index}]", key)
+        for index, key in enumerate(configuration.dpop.nonce_keys)
+    ]
+    # A table that the policy does not have is UNSET, and so has no such setting.
+    store, records, gateway = configuration.store, configuration.records, configuration.gateway
+    named += [
+        (f"records.keys[{index}]", key) for index, key in enumerate(getattr(records, "keys", ()))
+    ]
+    named += [
+        ("store.password", getattr(store, "password", UNSET)),
+        ("records.password", getattr(records, "password", UNSET)),
+        ("encryption.keys", getattr(configuration.encryption, "keys", UNSET)),
+        ("gateway.secret", getattr(gateway, "secret", UNSET)),
+        ("gateway.admin_token", getattr(gateway, "admin_token", UNSET)),
+    ]
+    if gateway is not UNSET:
+        named.append(("gateway.identity.key", gateway.identity.key))
     for index, table in tables.items():
-        if table.introspection is not UNSET:
-            for name in ("key", "secret"):
-                reference = getattr(table.introspection, name)
-                if reference is not UNSET:
-                    yield f"issuer[{index}].introspection.{name}", reference
-        if table.events is not UNSET and table.events.token is not UNSET:
-            yield f"issuer[{index}].events.token", table.events.token
+        place = f"issuer[{index}]"
+        named += [
+            (f"{place}.introspection.key", getattr(table.introspection, "key", UNSET)),
+            (f"{place}.introspection.secret", getattr(table.introspection, "secret", UNSET)),
+            (f"{place}.events.token", getattr(table.events, "token", UNSET)),
+        ]
+    for where, reference in named:
+        if isinstance(reference, SecretTable):
+            yield where, reference

@@ -8,8 +8,8 @@ from msgspec import UNSET
 
 from portvakt.config.introspection_schema import ASSERTION_TYPES, IntrospectionTable
 from portvakt.config.issuer_keys import MAX_TIMEOUT
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.problems import Problems
-from portvakt.config.schema import IssuerTable
 from portvakt.config.secrets import check_secret
 from portvakt.http.url import RefusedUrl, check_url
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec import UNSET
 
+from portvakt.config.issuer_schema import KEY_SOURCES, IssuerTable
 from portvakt.config.problems import Problems
-from portvakt.config.schema import KEY_SOURCES, IssuerTable, NetworkTable
+from portvakt.config.schema import NetworkTable
 from portvakt.http.url import RefusedUrl, check_url
 from portvakt.jose.algorithms import ALGORITHMS
 from portvakt.jose.jwk_set import JwkSet, MalformedKeySet

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from portvakt.config.issuer_schema import KEY_SOURCES, IssuerTable
 from portvakt.config.place import below
 from portvakt.config.problems import Problems
-from portvakt.config.schema import KEY_SOURCES, ApiTable, IssuerTable
+from portvakt.config.schema import ApiTable
 from portvakt.errors import ConfigurationError, said_of
 from portvakt.jose.header import media_type
 from portvakt.policy.accepted_persons import AcceptedPersons

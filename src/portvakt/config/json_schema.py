@@ -5,7 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from portvakt.config.duration import DURATION, write_duration
-from portvakt.config.schema import KEY_SOURCES, Configuration
+from portvakt.config.issuer_schema import KEY_SOURCES
+from portvakt.config.schema import Configuration
 from portvakt.config.secrets_schema import SOURCES
 
 __all__ = ["json_schema"]
@@ -23,11 +24,12 @@ def json_schema() -> dict[str, Any]:
     for table in tables.values():
         for setting in table["properties"].values():
             _write_as_text(setting)
-    root = tables.pop("Configuration")
     # A table that is left out has the defaults of its settings, which say so themselves.
-    for table in root["properties"].values():
-        if "$ref" in table:
-            table.pop("default", None)
+    for table in tables.values():
+        for setting in table["properties"].values():
+            if "$ref" in setting:
+                setting.pop("default", None)
+    root = tables.pop("Configuration")
     stated = [{"required": [name]} for name in KEY_SOURCES]
     tables["IssuerTable"]["oneOf"] = [*stated, {"not": {"anyOf": stated}}]
     tables["SecretTable"]["oneOf"] = [{"required": [name]} for name in SOURCES]

@@ -290,15 +290,16 @@ def _why(scene: Scene, step: Step, outcome: Outcome, texts: Texts) -> str:
 def _conclude(decision: Decision, steps: tuple[StepExplanation, ...], texts: Texts) -> Explanation:
     refusal, response, words = decision.refusal, decision.response, texts.words
     if refusal is None or response is None:
+        headline = words.admitted if decision.token is not None else words.admitted_public
         return Explanation(
             verdict="admitted",
-            headline=words.admitted if decision.token is not None else words.admitted_public,
+            headline=headline if response is None else words.answered,
             at=decision.at,
             steps=steps,
             code=None,
             text=None,
             detail=None,
-            status=None,
+            status=None if response is None else response.status,
             challenge=None,
             sentence=None,
         )

@@ -229,7 +229,7 @@ def _confirmation(scene: Scene) -> Fact:
     return Fact(words.bound.format(names=names), expected)
 
 
-def _replay(_scene: Scene) -> Fact:
+def _unseen(_scene: Scene) -> Fact:
     return Fact()
 
 
@@ -291,7 +291,8 @@ _FINDERS: Final[dict[Step, Callable[[Scene], Fact]]] = {
     Step.CONFIRMATION: _confirmation,
     Step.AUTHORIZATION: _authorization,
     Step.REGISTER: _register,
-    Step.REPLAY: _replay,
+    Step.RECORD: _unseen,
+    Step.REPLAY: _unseen,
 }
 
 

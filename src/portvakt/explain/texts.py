@@ -65,6 +65,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
     admitted: str
     admitted_public: str
+    answered: str
     refused: str
     cannot_tell: str
     outcome_passed: str

@@ -4,6 +4,7 @@ from portvakt.errors import ConfigurationError, Problem
 from portvakt.guard.blocking import demand_blocking
 from portvakt.guard.guard import Guard
 from portvakt.http.certificate import NotCertificate, read_pem
+from portvakt.http.grpc_call import read_grpc_call
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response
 from portvakt.policy.access_token import AccessToken
@@ -30,5 +31,6 @@ __all__ = [
     "SenderConstraint",
     "agreed",
     "demand_blocking",
+    "read_grpc_call",
     "read_pem",
 ]

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
+from portvakt.clock import stopwatch
 from portvakt.guard.hints import ASKABLE, hints_for
 from portvakt.http.request import HttpRequest
-from portvakt.jose.claims import Claims
 from portvakt.oauth.bearer import sends_proof
 from portvakt.oauth.challenge import NO_HINTS, Challenges
 from portvakt.policy.decision import Decision, Observer
@@ -17,9 +19,29 @@ from portvakt.policy.sender_constraint import SenderConstraint
 from portvakt.policy.token import AccessToken
 from portvakt.refusal import Refusal
 
-__all__ = ["Answers"]
+if TYPE_CHECKING:
+    # Threads and a queue, which most guards do not need.
+    from portvakt.records.keeping import DecisionRecords
+
+__all__ = ["Answers", "Sight"]
 
 _log: Final = logging.getLogger("portvakt")
+
+
+class Sight(Struct, frozen=True, gc=False):
+    """What observers are told of a refused request, beside the refusal.
+
+    Attributes:
+        started: when it came, by the stopwatch; None where there are no observers.
+        token: the token, if it was verified.
+        remembered: whether that was before this request.
+        again: whether there was a decision about this request before.
+    """
+
+    started: float | None
+    token: AccessToken | None = None
+    remembered: bool | None = None
+    again: bool = False
 
 
 class Answers:
@@ -30,9 +52,13 @@ class Answers:
         issuers: whose tokens are accepted, by name.
         disclose: whether a refusal names the scope, level or age that is demanded.
         observers: who is told of every decision.
+        records: where every decision is written down; None: nowhere.
+
+    Attributes:
+        watched: whether there is anybody to tell.
     """
 
-    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers")
+    __slots__ = ("_challenges", "_disclose", "_issuers", "_observers", "_records", "watched")
 
     def __init__(
         self,
@@ -41,26 +67,25 @@ class Answers:
         *,
         disclose: bool,
         observers: Iterable[Observer],
+        records: "DecisionRecords | None" = None,
     ) -> None:
         self._challenges = challenges
         self._issuers = issuers
         self._disclose = disclose
         self._observers = tuple(observers)
+        self._records = records
+        self.watched: Final = records is not None or bool(self._observers)
 
-    def admit(
-        self,
-        request: HttpRequest,
-        route: Route,
-        token: AccessToken | None,
-        now: float,
-        unconfirmed: tuple[str, ...] = (),
-        headers: tuple[tuple[str, str], ...] = (),
-        proof: Claims | None = None,
+    def admit_anyone(
+        self, request: HttpRequest, route: Route, now: float, started: float, *, again: bool
     ) -> Decision:
-        """Let the request through."""
-        decision = Decision(token, None, route, None, now, unconfirmed, headers, proof)
-        if self._observers:
-            self._tell(request, decision)
+        """Let a request through that needs no token, and tell the observers.
+
+        Where its rule has an answer of its own, that is the answer.
+        """
+        seconds = stopwatch() - started
+        decision = Decision(None, None, route, route.answer, now, seconds=seconds, again=again)
+        self.tell(request, decision)
         return decision
 
     def refuse(
@@ -69,11 +94,11 @@ class Answers:
         route: Route | None,
         refusal: Refusal,
         now: float,
-        requirement: Requirement | None = None,
+        requirement: Requirement | None,
+        sight: Sight,
         *,
         retry_after: int | None = None,
         nonce: str | None = None,
-        token: AccessToken | None = None,
     ) -> Decision:
         """Keep the request out, and say what the caller may be told.
 
@@ -83,16 +108,18 @@ class Answers:
             refusal: why.
             now: when.
             requirement: what the API demanded on top of the rule.
+            sight: what is told of it beside the verdict.
             retry_after: in how many seconds it may be tried again.
             nonce: what the next proof must carry.
-            token: the token that was verified, if one was.
         """
+        started = sight.started
+        issuer = None if sight.token is None else sight.token.issuer
         demands = [] if route is None else [route.requirement]
         if requirement is not None:
             demands.append(requirement)
         hints = NO_HINTS
         if self._disclose and refusal.code in ASKABLE:
-            acr_values = () if token is None else self._issuers[token.issuer].acr_values
+            acr_values = () if issuer is None else self._issuers[issuer].acr_values
             hints = hints_for(refusal.code, demands, acr_values)
         stated = {demand.sender_constraint for demand in demands}
         dpop: bool | None = SenderConstraint.DPOP in stated
@@ -100,12 +127,27 @@ class Answers:
             # Which one is taken, the endpoint says, and the request has not reached it.
             dpop = sends_proof(request) or None
         response = self._challenges.answer(refusal.code, hints, retry_after, dpop=dpop, nonce=nonce)
-        decision = Decision(None, refusal, route, response, now)
-        if self._observers:
-            self._tell(request, decision)
+        seconds = None if started is None else stopwatch() - started
+        decision = Decision(
+            None, refusal, route, response, now, (), (), None,
+            issuer, sight.remembered, seconds, sight.again,
+        )  # fmt: skip  # Every field by its place, as in the guard.
+        if started is not None:
+            self.tell(request, decision, sight.token)
         return decision
 
-    def _tell(self, request: HttpRequest, decision: Decision) -> None:
+    def tell(
+        self, request: HttpRequest, decision: Decision, token: AccessToken | None = None
+    ) -> None:
+        """Have a decision written down, and tell every observer of it.
+
+        Parameters:
+            request: what it is about.
+            decision: the decision.
+            token: for the records: the verified token of a request that was refused nevertheless.
+        """
+        if self._records is not None:
+            self._records.note(request, decision, decision.token if token is None else token)
         for observer in self._observers:
             try:
                 observer(request, decision)

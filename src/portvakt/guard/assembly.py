@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from portvakt.clock import Clock
+    from portvakt.config.compile import Policy
     from portvakt.net.address import Addresses
     from portvakt.policy.decision import Observer
     from portvakt.registers.base import Register
+    from portvakt.stores.base import Store
 
-__all__ = ["SelfTesting", "assemble_config", "assemble_file"]
+__all__ = ["SelfTesting", "assemble_config", "assemble_file", "assemble_policy"]
 
 
 class SelfTesting(Protocol):
@@ -91,6 +93,33 @@ def _assemble(
     rehearsal: bool,
 ) -> G:
     policy = compile_policy(draft, frozenset(register.name for register in registers))
+    return assemble_policy(
+        cls, draft, policy, clock, observers, registers, addresses, rehearsal=rehearsal
+    )
+
+
+def assemble_policy(  # noqa: PLR0913  all that a guard is made of
+    cls: Callable[..., G],
+    draft: Draft,
+    policy: Policy,
+    clock: Clock | None = None,
+    observers: Iterable[Observer] = (),
+    registers: tuple[Register, ...] = (),
+    addresses: Addresses | None = None,
+    *,
+    store: Store | None = None,
+    rehearsal: bool = False,
+) -> G:
+    """Make a guard of a policy that was compiled.
+
+    Parameters as for :func:`assemble_file`, and:
+        draft: what the policy was compiled of.
+        policy: the policy.
+        store: what goes on being its store: what a process remembers alone is lost with it.
+
+    Raises:
+        ConfigurationError: as :func:`assemble_file`.
+    """
     clock = SystemClock() if clock is None else clock
     outward = Outward(policy, addresses, clock)
     try:
@@ -102,7 +131,9 @@ def _assemble(
         guard = cls(
             issuers=policy.issuers,
             keys=keys,
-            parts=fitted(policy, outward, keys, asked, clock=clock, rehearsal=rehearsal),
+            parts=fitted(
+                policy, outward, keys, asked, clock=clock, store=store, rehearsal=rehearsal
+            ),
             routes=policy.routes,
             realm=policy.realm,
             disclose=policy.disclose,

@@ -9,7 +9,9 @@ from msgspec import UNSET
 
 from portvakt.clock import SystemClock
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.guard.evidence import records_of
 from portvakt.guard.parts import Parts
+from portvakt.guard.telling import telling_of
 
 if TYPE_CHECKING:
     from portvakt.clock import Clock
@@ -35,7 +37,8 @@ def fitted(
     registers: Registers | None,
     *,
     clock: Clock,
-    rehearsal: bool,
+    store: Store | None = None,
+    rehearsal: bool = False,
 ) -> Parts:
     """Make the parts that a policy asks for.
 
@@ -45,8 +48,10 @@ def fitted(
         keys: the keys of the issuers.
         registers: those that routes may ask.
         clock: what time it is.
+        store: the store, if it is open already.
         rehearsal: whether nothing is changed that others rely on: no proof is used up, no event
-            taken from its issuer, nothing pruned, no store made or upgraded.
+            taken from its issuer, nothing pruned, no store made or upgraded, nothing logged or
+            recorded.
 
     Raises:
         ConfigurationError: with its place, if a secret, key or store cannot be had.
@@ -54,7 +59,8 @@ def fitted(
     secrets = secrets_of(policy)
     # A rehearsal may be at any time, and a store writes down when its memory begins.
     store_clock = SystemClock() if rehearsal else clock
-    store = open_store_of(policy, secrets, clock=store_clock, rehearsal=rehearsal)
+    if store is None:
+        store = open_store_of(policy, secrets, clock=store_clock, rehearsal=rehearsal)
     mirror = _mirror(policy, store, clock, rehearsal=rehearsal)
     return Parts(
         proxies=policy.guarding.proxies,
@@ -64,6 +70,9 @@ def fitted(
         standing=_standing(policy, outward, secrets, keys, mirror, clock, rehearsal=rehearsal),
         registers=registers,
         store=store,
+        resource_metadata=policy.resource_metadata,
+        records=records_of(policy, secrets, clock=clock, rehearsal=rehearsal),
+        telling=telling_of(policy, clock, rehearsal=rehearsal),
     )
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from portvakt.clock import Clock, SystemClock
+from portvakt.clock import Clock, SystemClock, stopwatch
 from portvakt.errors import ConfigurationError, Refused, Unavailable
-from portvakt.guard.answers import Answers
-from portvakt.guard.lifecycle import Lifecycle
+from portvakt.guard.answers import Answers, Sight
+from portvakt.guard.demanding import Demanding
 from portvakt.guard.parts import NO_PARTS, Parts
 from portvakt.guard.steps import (
     TrustedIssuers,
-    asks_enough,
     authenticate,
     confirm_certificate_of,
-    refuse_other_hands,
     refuse_unproven,
     resolve_issuer,
     satisfy,
@@ -25,7 +23,7 @@ from portvakt.home import Elsewhere, Home, finish
 from portvakt.jose.jws import DOTS_OF_JWE
 from portvakt.oauth.bearer import read_credential, refuse_method_override
 from portvakt.oauth.challenge import Challenges
-from portvakt.policy.decision import Decision
+from portvakt.policy.decision import NO_HEADERS, Decision
 from portvakt.policy.routes import Routes
 from portvakt.policy.sender_constraint import DPOP, EITHER, MTLS, agreed
 from portvakt.refusal import Code, Refusal
@@ -54,7 +52,7 @@ _MAX_KNOWN_HEADERS: Final = 256
 _NO_REGISTERS: Final = "registers are to be asked, and the guard has none"
 
 
-class Guard(Lifecycle):
+class Guard(Demanding):
     """Judges requests by one policy. Immutable, and safe to share between threads and tasks.
 
     Make one with :meth:`from_file` or :meth:`from_config`; the constructor takes compiled parts.
@@ -67,7 +65,7 @@ class Guard(Lifecycle):
         realm: the name of the API, for the challenge; the first issuer's audience by default.
         disclose: whether a refusal names the scope, level or age that is demanded.
         clock: what time it is; the system's by default.
-        observers: who is told of every decision.
+        observers: who is told of every decision, beside what the policy says under telemetry.
 
     Raises:
         ConfigurationError: if there is no issuer, or one twice, or a route that asks for a part
@@ -98,7 +96,7 @@ class Guard(Lifecycle):
         self.parts = parts
         self._proxies, self._possession = parts.proxies, parts.possession
         self._introspection, self._decryption = parts.introspection, parts.decryption
-        self._standing = parts.standing
+        self._standing, self._records = parts.standing, parts.records
         self._revocable = parts.standing is not None and parts.standing.by_handle
         self._confirm: Confirmation | None = None
         for rule in self.routes.every:
@@ -113,10 +111,18 @@ class Guard(Lifecycle):
         self.realm = realm if realm is not None else listed[0].audience
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.home = Home()
+        if parts.telling is not None:
+            observers = (*parts.telling.observers, *observers)
+            parts.telling.watch(self.readings)
         algorithms = () if parts.possession is None else parts.possession.rules.algorithms
         self._answers = Answers(
-            Challenges(self.realm, algorithms), self.issuers, disclose=disclose, observers=observers
+            Challenges(self.realm, algorithms, parts.resource_metadata),
+            self.issuers,
+            disclose=disclose,
+            observers=observers,
+            records=parts.records,
         )
+        self._watched = self._answers.watched
         self._validated = ValidatedTokens(keys)
         self._known_headers: KnownHeaders = {}
 
@@ -141,37 +147,52 @@ class Guard(Lifecycle):
         if requirement.sender_constraint is DPOP and self._possession is None:
             raise ConfigurationError("proofs are demanded, and the guard has nothing to check them")
 
-    async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
+    async def check(
+        self,
+        request: HttpRequest,
+        requirement: Requirement | None = None,
+        again: bool = False,  # noqa: FBT001, FBT002  a default by name alone costs each request 1 %
+    ) -> Decision:
         """Judge *request*; whatever the caller sent and whatever is down, a decision comes out.
 
         Parameters:
             request: what was received.
             requirement: what the API demands on top of the policy's own rule; neither loosens the
                 other. With one, a request that no rule of the policy is for is judged by it alone.
+            again: whether it was judged before, so that observers do not count it twice.
         """
         try:
-            return await self._check(request, requirement, self.home.awaited)
+            return await self._check(request, requirement, self.home.awaited, again)
         except ConfigurationError as error:
             flawed = ConfigurationError(error.problems, source=error.source)
         del request  # As in from_file: the frames below hold the token.
         raise flawed
 
     def check_blocking(
-        self, request: HttpRequest, requirement: Requirement | None = None
+        self,
+        request: HttpRequest,
+        requirement: Requirement | None = None,
+        again: bool = False,  # noqa: FBT001, FBT002  as in check
     ) -> Decision:
         """Judge *request* as :meth:`check` does, from code without an event loop."""
         try:
-            return finish(self._check(request, requirement, self.home.blocked))
+            return finish(self._check(request, requirement, self.home.blocked, again))
         except ConfigurationError as error:
             flawed = ConfigurationError(error.problems, source=error.source)
         del request
         raise flawed
 
     async def _check(
-        self, request: HttpRequest, requirement: Requirement | None, elsewhere: Elsewhere
+        self,
+        request: HttpRequest,
+        requirement: Requirement | None,
+        elsewhere: Elsewhere,
+        again: bool,  # noqa: FBT001  as in check
     ) -> Decision:
+        started = stopwatch() if self._watched else None
         now, route, token, proof = 0.0, None, None, None
         unconfirmed: tuple[str, ...] = ()
+        remembered: bool | None = None
         if requirement is not None:
             self.check_parts(requirement)
         try:
@@ -182,9 +203,11 @@ class Guard(Lifecycle):
             # (2) The one rule for this request.
             route = self.routes.match(request, requirement)
             demand = route.requirement
-            if route.public and requirement is None:
+            if route.public and (requirement is None or route.answer is not None):
                 refuse_method_override(request)
-                return self._answers.admit(request, route, None, now)
+                if started is None:
+                    return Decision(None, None, route, route.answer, now, again=again)
+                return self._answers.admit_anyone(request, route, now, started, again=again)
             # (3) The one credential, in the one way that the rule takes.
             constraint, bound = demand.sender_constraint, demand.bound
             stale = demand.unsafe_on_stale
@@ -200,7 +223,9 @@ class Guard(Lifecycle):
             token = self._validated.get(credential, now)
             if token is None:
                 anew = demand.asked_anew or (requirement is not None and requirement.asked_anew)
-                token = await self._first_sight(credential, now, elsewhere, anew=anew)
+                token, remembered = await self._first_sight(credential, now, elsewhere, anew=anew)
+            else:
+                remembered = True
             # (5) Not revoked, as far as this rule wants to know.
             if self._standing is not None and not self._standing.clears(token):
                 if not self._standing.current(token):
@@ -220,26 +245,40 @@ class Guard(Lifecycle):
             # (8) What registers know of those whom it names.
             if self._confirm is not None:
                 unconfirmed = await self._confirm(token, (demand, requirement), elsewhere)
-            # (9) Last, so that no refusal uses a proof up.
+            # (9) What is decided now will be written down.
+            if self._records is not None:
+                self._records.check()
+            # (10) Last, so that no refusal uses a proof up.
             if proof is not None and self._possession is not None:
                 await self._possession.spend(proof, now, elsewhere, self.clock)
-            # (10) What was revoked while registers or the store of proofs were waited for counts.
+            # (11) What was revoked while registers or the store of proofs were waited for counts.
             if self._standing is not None and (proof is not None or self._confirm is not None):
                 self._standing.check(token, now, admit_stale=stale)
         except ConfigurationError:
             raise  # The caller of the guard made a mistake, not the caller of the API.
         except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
-            return self._decide_against(error, request, route, now, requirement, token)
+            sight = Sight(started, token, remembered, again)
+            return self._decide_against(error, request, route, now, requirement, sight)
+        headers, said = NO_HEADERS, None
         if proof is not None and self._possession is not None:
-            headers = self._possession.headers(proof, now)
-            said = proof.claims
-            return self._answers.admit(request, route, token, now, unconfirmed, headers, said)
-        return self._answers.admit(request, route, token, now, unconfirmed)
+            headers, said = self._possession.headers(proof, now), proof.claims
+        seconds = None if started is None else stopwatch() - started
+        decision = Decision(
+            token, None, route, None, now, unconfirmed, headers, said,
+            token.issuer, remembered, seconds, again,
+        )  # fmt: skip  # Every field by its place: names would cost each request.
+        if started is not None:
+            self._answers.tell(request, decision)
+        return decision
 
     async def _first_sight(
         self, credential: str, now: float, elsewhere: Elsewhere, *, anew: bool
-    ) -> AccessToken:
-        """Verify a token that is not remembered. Its form decides how, once (TYP-08)."""
+    ) -> tuple[AccessToken, bool]:
+        """Verify a token that is not remembered. Its form decides how, once (TYP-08).
+
+        Returns:
+            the token, and whether it is known from an earlier question to its issuer.
+        """
         # (a) A reference: it says nothing, so whoever issued it is asked.
         introspection = self._introspection
         if introspection is not None:
@@ -247,9 +286,9 @@ class Guard(Lifecycle):
             if asked is not None:
                 most = 0.0 if anew else introspection.max_staleness(asked)
                 found = introspection.current(asked, credential, most, now)
-                if found is None:
-                    found = await elsewhere(introspection.fetch, asked, credential, most, now)
-                return found
+                if found is not None:
+                    return found, True
+                return await elsewhere(introspection.fetch, asked, credential, most, now), False
         # (b) An encrypted token holds a signed one; nothing else that it could hold is looked at.
         signed, encrypted = credential, False
         if self._decryption is not None and credential.count(".") == DOTS_OF_JWE:
@@ -265,7 +304,7 @@ class Guard(Lifecycle):
         self._validated.put(credential, token, issuer, keys)
         if len(self._known_headers) < _MAX_KNOWN_HEADERS:
             self._known_headers[candidate.unverified.encoded_header] = header
-        return token
+        return token, False
 
     def _prove(
         self, token: AccessToken, credential: str, request: HttpRequest, now: float
@@ -274,22 +313,6 @@ class Guard(Lifecycle):
             raise Refused(Code.SCHEME_REFUSED, "a proof came, and nothing here checks proofs")
         return self._possession.confirm(token, credential, request, now)
 
-    def _check_keys_age(
-        self, token: AccessToken, demand: Requirement, further: Requirement | None
-    ) -> None:
-        """Refuse to judge by keys that are older than data of this sensitivity allows."""
-        if token.by_reference:
-            return
-        age = self.keys.age(self.issuers[token.issuer])
-        limit = demand.keys_max_age
-        if further is not None and further.keys_max_age < limit:
-            limit = further.keys_max_age
-        if age is not None and not age <= limit:
-            raise Unavailable(
-                Code.KEYS_UNAVAILABLE,
-                f"keys are {age:.0f} s old, allowed for this data {limit:g} s",
-            )
-
     def _decide_against(
         self,
         error: Exception,
@@ -297,7 +320,7 @@ class Guard(Lifecycle):
         route: Route | None,
         now: float,
         requirement: Requirement | None,
-        token: AccessToken | None,
+        sight: Sight,
     ) -> Decision:
         """Make the decision of what kept a request out."""
         refusal, wait, nonce = Refusal(Code.INTERNAL_ERROR), None, None
@@ -311,71 +334,8 @@ class Guard(Lifecycle):
             # The type only: a message or traceback could hold what the caller sent.
             _log.error("internal error, request refused: %s", type(error).__name__)
         return self._answers.refuse(
-            request, route, refusal, now, requirement, retry_after=wait, nonce=nonce, token=token
+            request, route, refusal, now, requirement, sight, retry_after=wait, nonce=nonce
         )
-
-    def require(
-        self, request: HttpRequest, decision: Decision, requirement: Requirement
-    ) -> Decision:
-        """Demand more of a request whose token was already admitted; verifies nothing again.
-
-        Parameters:
-            request: the request that was judged.
-            decision: what :meth:`check` made of it.
-            requirement: what is demanded in addition.
-        """
-        if requirement.registers:
-            raise ConfigurationError("require() cannot wait for registers: call demand()")
-        if self._introspection is not None and not asks_enough(decision.route, requirement):
-            raise ConfigurationError("require() cannot wait for an issuer: call demand()")
-        return finish(self.demand(request, decision, requirement))
-
-    async def demand(
-        self, request: HttpRequest, decision: Decision, requirement: Requirement
-    ) -> Decision:
-        """Do what :meth:`require` does, and wait for registers where the requirement names some.
-
-        Data of high sensitivity has the issuer of a reference token asked anew here, unless the
-        rule for the request did: the token of the decision that comes out is what it says now.
-        """
-        token, route, now = decision.token, decision.route, decision.at
-        if token is None:
-            raise ConfigurationError("a decision without a token meets no requirement: check again")
-        self.check_parts(requirement)
-        unconfirmed: tuple[str, ...] = ()
-        try:
-            if self._proxies is not None:
-                request = self._proxies.original(request)
-            stated = requirement.sender_constraint
-            if route is not None:
-                stated = agreed(route.requirement.sender_constraint, stated)
-            refuse_other_hands(token, stated, bound=requirement.bound)
-            if token.by_reference and not asks_enough(route, requirement):
-                token = await self._ask_again(token, request, now)
-            if self._standing is not None:
-                # As in a check: old news has to do for every demand.
-                self._standing.check(token, now, admit_stale=requirement.unsafe_on_stale)
-            satisfy(token, requirement, None, route, request, now)
-            self._check_keys_age(token, requirement, None)
-            if self._confirm is not None and requirement.registers:
-                unconfirmed = await self._confirm(token, (requirement,), self.home.awaited)
-        except ConfigurationError:
-            raise
-        except Exception as error:  # noqa: BLE001  as in a check
-            return self._decide_against(error, request, route, now, requirement, token)
-        if not unconfirmed and token is decision.token:
-            return decision
-        every = (*decision.unconfirmed, *unconfirmed)
-        return Decision(token, None, route, None, now, every, decision.headers, decision.proof)
-
-    async def _ask_again(self, token: AccessToken, request: HttpRequest, now: float) -> AccessToken:
-        """Return what the issuer of an admitted reference token says of it by now."""
-        credential, _ = read_credential(request, dpop=None)
-        found = await self._first_sight(credential, now, self.home.awaited, anew=True)
-        if found.confirmation != token.confirmation:
-            # What was proven in the check is not what would have to be.
-            raise Refused(Code.CONFIRMATION_UNMET, "the token is bound otherwise by now")
-        return found
 
     def malformed(self, request: HttpRequest, detail: str) -> Decision:
         """Refuse a request that cannot be judged, because server and application may read it apart.
@@ -384,13 +344,14 @@ class Guard(Lifecycle):
             request: what was received, as far as it could be read.
             detail: what is wrong with it, for the log; nothing of the request itself.
         """
+        started = stopwatch() if self._watched else None
         now, refusal = 0.0, Refusal(Code.REQUEST_MALFORMED, detail)
         try:
             now = self.clock()
         except Exception as error:  # noqa: BLE001  as in a check
             _log.error("internal error, request refused: %s", type(error).__name__)
             refusal = Refusal(Code.INTERNAL_ERROR)
-        return self._answers.refuse(request, None, refusal, now)
+        return self._answers.refuse(request, None, refusal, now, None, Sight(started))
 
     def __repr__(self) -> str:
         """Show whose tokens are accepted, and nothing else."""

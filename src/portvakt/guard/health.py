@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from portvakt.net.security_events import EventStreamHealth
     from portvakt.net.status_lists import StatusListHealth
     from portvakt.policy.issuer import TrustedIssuer
+    from portvakt.records.writer import RecordsHealth
     from portvakt.registers.base import RegisterHealth
     from portvakt.stores.base import StoreHealth
 
@@ -35,6 +36,7 @@ class Health(NamedTuple):
         status_lists: of each status list, how it is.
         events: of each issuer that tells of sessions and accounts, how that goes.
         store: how the store of proofs and revocations is; None where there is none.
+        records: how the records of decisions are; None where none are kept.
     """
 
     keys: tuple[KeysHealth, ...]
@@ -44,6 +46,7 @@ class Health(NamedTuple):
     status_lists: tuple[StatusListHealth, ...] = ()
     events: tuple[EventStreamHealth, ...] = ()
     store: StoreHealth | None = None
+    records: RecordsHealth | None = None
 
     @property
     def ready(self) -> bool:
@@ -67,6 +70,7 @@ def health(issuers: Iterable[TrustedIssuer], keys: KeySource, parts: Parts) -> H
         status_lists=() if lists is None else lists.health(),
         events=() if events is None else events.health(),
         store=None if parts.store is None else parts.store.health(),
+        records=None if parts.records is None else parts.records.health(),
     )
 
 

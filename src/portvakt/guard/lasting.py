@@ -12,7 +12,10 @@ from abc import ABC, abstractmethod
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from portvakt.clock import stopwatch
 from portvakt.errors import Refused, Unavailable
+from portvakt.guard.answers import Sight
+from portvakt.home import finish
 from portvakt.refusal import Code, Refusal
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from portvakt.clock import Clock
     from portvakt.guard.answers import Answers
     from portvakt.guard.parts import Parts
+    from portvakt.home import Home
     from portvakt.http.request import HttpRequest
     from portvakt.policy.decision import Decision
     from portvakt.policy.issuer import TrustedIssuer
@@ -47,11 +51,13 @@ class Lasting(ABC):
         issuers: whose tokens are accepted, by name.
         parts: what else its policy asks for.
         clock: what time it is.
+        home: where it does its input and output.
     """
 
     issuers: Mapping[str, TrustedIssuer]
     parts: Parts
     clock: Clock
+    home: Home
     _answers: Answers
 
     def lasts_until(self, decision: Decision) -> float:
@@ -131,7 +137,7 @@ class Lasting(ABC):
             return decision.refusal
         try:
             now = self.clock()
-            found = await self._ask_again(token, request, now)
+            found, _ = await self._ask_again(token, request, now)
             if not now < found.expires_at + self.issuers[found.issuer].leeway:
                 return Refusal(Code.TOKEN_EXPIRED, "expired while the connection was open")
         except (Refused, Unavailable) as refusal:
@@ -141,8 +147,14 @@ class Lasting(ABC):
             return Refusal(Code.INTERNAL_ERROR)
         return None
 
+    def ask_again_blocking(self, request: HttpRequest, decision: Decision) -> Refusal | None:
+        """Do what :meth:`ask_again` does, from code without an event loop."""
+        return finish(self.home.blocked(self.ask_again, request, decision))
+
     @abstractmethod
-    async def _ask_again(self, token: AccessToken, request: HttpRequest, now: float) -> AccessToken:
+    async def _ask_again(
+        self, token: AccessToken, request: HttpRequest, now: float
+    ) -> tuple[AccessToken, bool]:
         """Return what the issuer of an admitted reference token says of it by now."""
 
     def end(self, request: HttpRequest, decision: Decision, refusal: Refusal) -> Decision:
@@ -158,4 +170,6 @@ class Lasting(ABC):
             now = self.clock()
         except Exception as error:  # noqa: BLE001  as above
             _log.error("internal error, connection ended: %s", type(error).__name__)
-        return self._answers.refuse(request, decision.route, refusal, now, token=decision.token)
+        started = stopwatch() if self._answers.watched else None
+        sight = Sight(started, decision.token, decision.remembered, again=True)
+        return self._answers.refuse(request, decision.route, refusal, now, None, sight)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from portvakt.policy.decision import Observer
     from portvakt.registers.base import Register
     from portvakt.stores.base import Entry
+    from portvakt.telemetry.metrics import Metrics
+    from portvakt.telemetry.snapshot import Reading
 
 __all__ = ["Lifecycle"]
 
@@ -133,6 +135,24 @@ class Lifecycle(Lasting):
         from portvakt.guard.health import health
 
         return health(self.issuers.values(), self.keys, self.parts)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was counted, to be read as it is now.
+
+        Raises:
+            ConfigurationError: if the policy has nothing counted.
+        """
+        telling = self.parts.telling
+        if telling is None or telling.metrics is None:
+            raise ConfigurationError("nothing is counted: state metrics under [telemetry]")
+        return telling.metrics
+
+    def readings(self) -> Iterable[Reading]:
+        """Return what metrics read of :meth:`health`."""
+        from portvakt.guard.readings import readings_of
+
+        return readings_of(self.health())
 
     async def revoke(
         self,

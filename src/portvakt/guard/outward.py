@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from portvakt.config.compile import Policy
     from portvakt.config.feeds_schema import EventsTable
     from portvakt.config.introspection_schema import IntrospectionTable
+    from portvakt.config.issuer_schema import IssuerTable
     from portvakt.config.register_schema import RegisterTable
-    from portvakt.config.schema import IssuerTable
     from portvakt.config.secrets_schema import SecretTable
     from portvakt.keystore.references import Secrets
     from portvakt.net.address import Addresses, Reach

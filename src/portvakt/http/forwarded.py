@@ -227,6 +227,17 @@ class Proxies:
             Refused: ``request_malformed``, if a trusted peer repeats the header or writes anything
                 but one certificate, verified.
         """
+        return self._as_told(request, believed=False)
+
+    def believed(self, request: HttpRequest) -> HttpRequest:
+        """Do what :meth:`original` does for a request that is known to come from the proxy.
+
+        Raises:
+            Refused: as :meth:`original`.
+        """
+        return self._as_told(request, believed=True)
+
+    def _as_told(self, request: HttpRequest, *, believed: bool) -> HttpRequest:
         told: list[str] | None = None
         verified: list[str] | None = None
         lengths = self._lengths
@@ -239,7 +250,7 @@ class Proxies:
                     verified = [value] if verified is None else [*verified, value]
         if told is None and verified is None and request.client_certificate is None:
             return request
-        if not self.trusts(request.peer):
+        if not (believed or self.trusts(request.peer)):
             return request
         try:
             certificate = self._certificate(_only(told), _only(verified))

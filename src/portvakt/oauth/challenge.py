@@ -14,6 +14,7 @@ __all__ = ["NO_HINTS", "Challenges", "Hints"]
 
 #: What a quoted string holds without being escaped (RFC 9110 section 5.6.4).
 _QUOTED: Final = re.compile(r"[ !#-\[\]-~]{1,256}")
+_QUOTED_URL: Final = re.compile(r"https://[!#-\[\]-~]{1,2400}")
 
 #: Answers remembered at most. A policy has one for each route's demands; an API that makes up
 #: demands for each request has no end of them.
@@ -50,18 +51,28 @@ class Challenges:
         realm: the protection space (RFC 9110 section 11.5): the name of the API.
         algorithms: those that proofs may be signed with, for the challenges of routes that take
             proofs (RFC 9449 section 7.1).
+        resource_metadata: the URL of the API's metadata (RFC 9728 section 5.1); None: it has none.
 
     Raises:
-        ConfigurationError: if the realm could not be quoted.
+        ConfigurationError: if the realm or the URL could not be quoted.
     """
 
-    __slots__ = ("_algorithms", "_answers", "_hinted", "_realm")
+    __slots__ = ("_algorithms", "_answers", "_hinted", "_pointer", "_realm")
 
-    def __init__(self, realm: str, algorithms: Iterable[str] = ()) -> None:
+    def __init__(
+        self, realm: str, algorithms: Iterable[str] = (), resource_metadata: str | None = None
+    ) -> None:
         if not _QUOTED.fullmatch(realm):
             message = "must be 1 to 256 characters of ASCII without quotes and backslashes"
             raise ConfigurationError([Problem("realm", message)])
         self._realm = realm
+        #: How every challenge ends, whatever its scheme.
+        self._pointer = ""
+        if resource_metadata is not None:
+            if not _QUOTED_URL.fullmatch(resource_metadata):
+                message = "must be the URL of a document, in ASCII without quotes"
+                raise ConfigurationError([Problem("resource_metadata", message)])
+            self._pointer = f', resource_metadata="{resource_metadata}"'
         self._algorithms = " ".join(sorted(algorithms))
         self._answers = {
             dpop: {code: self._answer(code, NO_HINTS, dpop) for code in Code}
@@ -111,7 +122,8 @@ class Challenges:
         if code.error is not None or code.status == 401:
             challenge = self._challenge(code, hints, dpop is True)
             if dpop is None and self._algorithms:
-                challenge = f'{challenge}, DPoP realm="{self._realm}", algs="{self._algorithms}"'
+                proof = f'DPoP realm="{self._realm}", algs="{self._algorithms}"{self._pointer}'
+                challenge = f"{challenge}, {proof}"
             headers = (("WWW-Authenticate", challenge),)
         if nonce is not None:
             headers += (("DPoP-Nonce", nonce),)
@@ -133,4 +145,4 @@ class Challenges:
             parameters.append(f'max_age="{hints.max_age}"')
         if dpop:
             parameters.append(f'algs="{self._algorithms}"')
-        return ("DPoP " if dpop else "Bearer ") + ", ".join(parameters)
+        return ("DPoP " if dpop else "Bearer ") + ", ".join(parameters) + self._pointer

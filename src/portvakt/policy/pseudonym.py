@@ -12,7 +12,7 @@ from portvakt.policy.identifiers import (
     PersonNumber,
 )
 
-__all__ = ["Pseudonyms", "mask"]
+__all__ = ["MIN_KEY", "Pseudonyms", "mask"]
 
 Identifier = PersonNumber | OrganisationNumber | HprNumber | ForeignIdentifier
 
@@ -70,8 +70,22 @@ class Pseudonyms:
     def of(self, identifier: Identifier) -> str:
         """Return the pseudonym: 22 characters of base64url, 128 bits."""
         # No kind holds a zero octet, so no two pairs are the same message.
-        message = f"{_kind(identifier)}\0{identifier.number}".encode()
-        return encode_base64url(hmac.digest(self._key, message, "sha256")[:KEPT])
+        return self._of(f"{_kind(identifier)}\0{identifier.number}")
+
+    def named(self, kind: str, issuer: str, name: str) -> str:
+        """Return the pseudonym of what one issuer gives a name to: a subject, a client, a token.
+
+        Parameters:
+            kind: what it is: a constant of ours, and none that :meth:`of` has.
+            issuer: whose name it is, as in ``iss``: the same name of another is somebody else.
+            name: the name.
+        """
+        # An issuer is printable, so it ends where it seems to end.
+        return self._of(f"{kind}\0{issuer}\0{name}")
+
+    def _of(self, message: str) -> str:
+        octets = message.encode("utf-8", "surrogatepass")
+        return encode_base64url(hmac.digest(self._key, octets, "sha256")[:KEPT])
 
 
 def _kind(identifier: Identifier) -> str:

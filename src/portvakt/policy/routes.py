@@ -6,6 +6,7 @@ slashes, semicolons) simply equals no rule, and what equals no rule is refused (
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cache
 from typing import Final
 from urllib.parse import quote, unquote
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from portvakt.errors import ConfigurationError, Problem, Refused, named, said_of
 from portvakt.http.request import HttpRequest
+from portvakt.http.response import Response
 from portvakt.http.url import path_of
 from portvakt.policy.issuer import is_words
 from portvakt.policy.requirement import Requirement
@@ -32,12 +34,14 @@ class Route(Struct, frozen=True, kw_only=True):
         methods: the methods it is for; None stands for every method.
         public: whether it admits everyone, without a token.
         requirement: what it demands of a token.
+        answer: what to answer instead of the API; None: the API answers.
     """
 
     path: str | None
     methods: frozenset[str] | None
     public: bool
     requirement: Requirement
+    answer: Response | None = None
 
 
 # One character of a path (RFC 3986 section 3.3), plain or encoded. Encoded it must not be one that
@@ -53,6 +57,8 @@ _LITERAL: Final = re.compile(rf"/|(?:/(?!\.+(?:/|\Z)){_CHARACTER}+)+/?")
 #: What a path holds without encoding, beside letters and digits.
 _PLAIN: Final = "/-._~!$&'()*+,=:@"
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+#: Where a host keeps what is said of it (RFC 8615).
+_WELL_KNOWN: Final = "/.well-known/"
 
 
 def parameters_of(route: Route | None, request: HttpRequest) -> Mapping[str, str]:
@@ -92,14 +98,19 @@ class Routes:
         demand: what a request must carry that is judged by no rule of its own: every request of a
             policy without rules, and one for which the API states a requirement itself.
 
+    Attributes:
+        rules: the rules.
+        answered: those beside them that never reach the API; see :meth:`answering`.
+
     Raises:
         ConfigurationError: if a path is malformed, or two rules claim the same request.
     """
 
-    __slots__ = ("_everywhere", "_exact", "_readings", "_templates", "rules")
+    __slots__ = ("_everywhere", "_exact", "_readings", "_templates", "answered", "rules")
 
     def __init__(self, rules: Iterable[Route] = (), demand: Requirement = _ANY_TOKEN) -> None:
         self.rules: Final = tuple(rules)
+        self.answered: tuple[Route, ...] = ()
         self._everywhere = Route(path=None, methods=None, public=False, requirement=demand)
         self._exact: dict[str, list[Route]] = {}
         self._templates: list[tuple[re.Pattern[str], Route]] = []
@@ -115,6 +126,33 @@ class Routes:
             else:
                 self._exact.setdefault(path, []).append(rule)
 
+    def answering(self, answered: Iterable[Route]) -> "Routes":
+        """Return the same rules, and beside them some that never reach the API.
+
+        They are none of :attr:`rules`: where there are no others, every other request is judged
+        alike. A rule for the same path and method comes first.
+
+        Parameters:
+            answered: public rules with an answer, each for one exact path below ``/.well-known/``.
+
+        Raises:
+            ConfigurationError: if one is not.
+        """
+        answered = tuple(answered)
+        exact = {path: [*rules] for path, rules in self._exact.items()}
+        for rule in answered:
+            path = rule.path or ""
+            if rule.answer is None or not rule.public or not path.startswith(_WELL_KNOWN):
+                raise ConfigurationError(
+                    "what the guard itself answers has an answer, is public, and lies below "
+                    f"{_WELL_KNOWN}"
+                )
+            exact.setdefault(path, []).append(rule)
+        routes = copy(self)
+        routes.answered = answered
+        routes._exact = exact  # noqa: SLF001  of a copy that nobody else has seen
+        return routes
+
     def match(self, request: HttpRequest, requirement: Requirement | None = None) -> Route:
         """Find the one rule for a request.
 
@@ -126,7 +164,8 @@ class Routes:
             Refused: ``route_unknown`` if there are rules, none for this request, and no
                 requirement; or if the path, once decoded, could be one that a rule is for.
         """
-        if not self.rules:
+        # Without rules the path matters to what is answered alone, and to look for that is cheap.
+        if not self.rules and not (self.answered and _WELL_KNOWN in request.url):
             return self._everywhere
         rule = self.find(request)
         if rule is not None:
@@ -137,7 +176,7 @@ class Routes:
 
     def find(self, request: HttpRequest) -> Route | None:
         """Return the one rule that is for a request, or None; without rules, what holds for all."""
-        if not self.rules:
+        if not self.rules and not self.answered:
             return self._everywhere
         path = path_of(request.url)
         method = request.method
@@ -148,7 +187,7 @@ class Routes:
             if (rule.methods is None or method in rule.methods) and pattern.fullmatch(path):
                 # Decoded, /fhir/%24export is /fhir/$export, which may have a rule of its own.
                 return None if "%" in path and self._is_meant(method, path, rule) else rule
-        return None
+        return None if self.rules else self._everywhere
 
     def _is_meant(self, method: str, path: str, but: Route | None = None) -> bool:
         """Whether an application that decodes *path* may serve there what a rule is for.

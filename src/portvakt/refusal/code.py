@@ -384,6 +384,13 @@ class Code(Enum):
         None,
         "A register that this API asks cannot be reached at the moment.",
     )
+    RECORDS_UNAVAILABLE = (
+        "records_unavailable",
+        Step.RECORD,
+        503,
+        None,
+        "Requests are recorded by this API, and cannot be at the moment.",
+    )
     INTERNAL_ERROR = (
         "internal_error",
         Step.REQUEST,

@@ -37,4 +37,5 @@ class Step(IntEnum):
     CONFIRMATION = 23
     AUTHORIZATION = 24
     REGISTER = 25
-    REPLAY = 26
+    RECORD = 26
+    REPLAY = 27

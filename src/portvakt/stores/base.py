@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 __all__ = [
     "HANDLE_OCTETS",
     "Entry",
     "Page",
+    "RecordRows",
     "Replay",
     "Revocations",
     "Store",
@@ -166,6 +167,41 @@ class Revocations(ABC):
         """
 
 
+class RecordRows(ABC):
+    """Keeps lines of several writers, each with its number. For one thread, which waits."""
+
+    @abstractmethod
+    def append(self, rows: Sequence[tuple[str, int, float, bytes]], /) -> None:
+        """Write rows (writer, number, seconds since 1970, line), durably, all of them or none.
+
+        Raises:
+            StoreError: if that is not certain. Writing them again does no harm.
+        """
+
+    @abstractmethod
+    def last(self, most: int, /) -> tuple[bytes, ...]:
+        """Return the last line of each of the writers that began last.
+
+        Raises:
+            StoreError: if there is no answer.
+        """
+
+    @abstractmethod
+    def lines(self, *, first_only: bool = False) -> Iterator[tuple[str, int, bytes]]:
+        """Yield writer, number and line of all there are, writer by writer, in their order.
+
+        Parameters:
+            first_only: of each writer only the first one.
+
+        Raises:
+            StoreError: if there is no answer.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect. Raises nothing."""
+
+
 class StoreHealth(Struct, frozen=True, kw_only=True):
     """How a store is. Nothing in it holds a connection string or an entry.
 
@@ -176,7 +212,8 @@ class StoreHealth(Struct, frozen=True, kw_only=True):
         last_error_age: seconds since then.
         memory_begins: seconds since 1970 before which it does not know what was used; None if it
             has lost nothing.
-        uses: how many uses it remembers; None if it cannot say without asking.
+        uses: how many uses it remembers, expired ones included; in a database or on a server, when
+            this process last pruned it. None if it never did.
     """
 
     kind: str

@@ -38,7 +38,7 @@ from redis.exceptions import RedisError
 from portvakt.clock import monotonic
 from portvakt.stores.base import Entry, Page, Store, StoreError, StoreHealth
 from portvakt.stores.redis_line import SENSELESS, acknowledged, durable, why, written
-from portvakt.stores.redis_nodes import Nodes, read_url
+from portvakt.stores.redis_nodes import Bucket, Nodes, read_url
 from portvakt.stores.redis_scripts import (
     ARRIVE,
     PAGE,
@@ -91,17 +91,6 @@ _SAID: Final = {
 _NO_ILLNESS: Final = {_SAID[Answer.OWNER_FULL], _SAID[Answer.FORGOTTEN]}
 
 
-class _Bucket:
-    """The owners whose keys lie together."""
-
-    __slots__ = ("due", "head", "prefix", "slot")
-
-    def __init__(self, number: int) -> None:
-        tag = b"portvakt:{replay-%d}:" % number
-        self.head, self.due, self.prefix = tag + b"bucket", tag + b"due", tag + b"of:"
-        self.slot = key_slot(self.head)
-
-
 class RedisStore(Store):
     """Everything in one Redis or Valkey.
 
@@ -135,11 +124,12 @@ class RedisStore(Store):
         self._per_owner = replay_per_owner
         self._clock = clock
         self._capacity = replay_capacity
-        self._buckets: tuple[_Bucket, ...] = (_Bucket(0),)
+        self._buckets: tuple[Bucket, ...] = (Bucket(0),)
         if self._place.cluster:
             self._capacity = -(-replay_capacity // _BUCKETS) + replay_per_owner
-            self._buckets = tuple(_Bucket(number) for number in range(_BUCKETS))
+            self._buckets = tuple(Bucket(number) for number in range(_BUCKETS))
         self._begins: dict[int, float] = {}
+        self._uses: int | None = None
         self._error: tuple[str, float] | None = None
         self._pid = os.getpid()
         self._nodes: dict[asyncio.AbstractEventLoop, Nodes] = {}
@@ -288,7 +278,7 @@ class RedisStore(Store):
 
         async def ask(nodes: Nodes) -> int:
             until = monotonic() + self._timeout / 2
-            count = 0
+            count = uses = 0
             keys: tuple[bytes, ...]
             for bucket in self._buckets:
                 await self._register(nodes, bucket)
@@ -296,6 +286,8 @@ class RedisStore(Store):
                 count += await nodes.prune(
                     bucket.slot, PRUNE_USES, keys, now, bucket.prefix, until=until
                 )
+                uses += await nodes.run(bucket.slot, bucket.total)
+            self._uses = uses
             keys = (_ORDER, _ENTRIES, _EXPIRY)
             return count + await nodes.prune(
                 _REVOCATIONS, PRUNE_REVOCATIONS, keys, now, until=until
@@ -312,6 +304,7 @@ class RedisStore(Store):
             last_error=reason,
             last_error_age=None if reason is None else monotonic() - when,
             memory_begins=max(self._begins.values()) + MARGIN if self._begins else None,
+            uses=self._uses,
         )
 
     async def close(self) -> None:
@@ -324,7 +317,7 @@ class RedisStore(Store):
         if nodes is not None:
             await nodes.close()
 
-    def _bucket(self, owner: bytes) -> _Bucket:
+    def _bucket(self, owner: bytes) -> Bucket:
         return self._buckets[zlib.crc32(owner) % len(self._buckets)]
 
     def _here(self) -> Nodes:
@@ -364,7 +357,7 @@ class RedisStore(Store):
         self._error = (reason, monotonic())
         raise StoreError(reason)
 
-    async def _arrive(self, nodes: Nodes, wanted: _Bucket) -> None:
+    async def _arrive(self, nodes: Nodes, wanted: Bucket) -> None:
         """Register a reign for all buckets: memory begins now for those that are not asked yet.
 
         Those of a node that does not answer stay as they are.
@@ -383,7 +376,7 @@ class RedisStore(Store):
                 other.cancel()
             await asyncio.gather(*others, return_exceptions=True)
 
-    async def _register(self, nodes: Nodes, bucket: _Bucket) -> None:
+    async def _register(self, nodes: Nodes, bucket: Bucket) -> None:
         async def work(line: Line) -> tuple[int, bytes]:
             kept = not self._place.cluster and await durable(line)
             now = self._clock()

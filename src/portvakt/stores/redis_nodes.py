@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection
+from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 
 from portvakt.clock import monotonic
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from portvakt.stores.redis_scripts import Script
 
-__all__ = ["Nodes", "Place", "read_url"]
+__all__ = ["Bucket", "Nodes", "Place", "read_url"]
 
 T = TypeVar("T")
 Address = tuple[str, int]
@@ -59,6 +60,26 @@ class Place(Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> Iterable[Any]:  # type: ignore[override]
         return ()
+
+
+class Bucket:
+    """The owners whose keys lie together."""
+
+    __slots__ = ("due", "head", "prefix", "slot")
+
+    def __init__(self, number: int) -> None:
+        tag = b"portvakt:{replay-%d}:" % number
+        self.head, self.due, self.prefix = tag + b"bucket", tag + b"due", tag + b"of:"
+        self.slot = key_slot(self.head)
+
+    async def total(self, line: Line) -> int:
+        """Return how many uses these owners have, as the bucket itself counts them.
+
+        Raises:
+            RedisError, OSError: what redis-py raises.
+        """
+        (total,) = await line.call("HMGET", self.head, "total")
+        return int(total or 0)
 
 
 def read_url(url: str, password: str | None) -> Place:

@@ -404,3 +404,40 @@ def test_without_a_lifespan_the_check_is_made_at_every_request_until_it_passes()
         with pytest.raises(ConfigurationError):
             exchange(app, scope_of("/healthz"))
     assert application.scopes == []
+
+
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+DESCRIBED: Final = ISSUER.guard(
+    api={"audience": "test-api", "origin": "https://api.test/base"}, route=RULES
+)
+
+
+@pytest.mark.attack("API-12")
+@pytest.mark.parametrize("path", [WELL_KNOWN, f"{WELL_KNOWN}/base", f"/base{WELL_KNOWN}/base"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_the_guard_answers_itself_never_reaches_the_application(
+    path: str, method: str
+) -> None:
+    """A proxy has taken the base path away or not, and a server may have put it back."""
+    how: dict[str, Any] = {"root_path": "/base"} if path.startswith("/base") else {}
+    application, (start, body) = serve(scope_of(path, method=method, **how), DESCRIBED)
+    assert application.scopes == []
+    assert start["status"] == 200
+    assert header(start, b"content-type") == "application/json"
+    assert (body["body"] == b"") == (method == "HEAD")
+    assert method == "HEAD" or json.loads(body["body"])["resource"] == "https://api.test/base"
+
+
+@pytest.mark.twin("API-12")
+def test_all_else_is_the_applications_business() -> None:
+    application, (start, _) = serve(scope_of(token=HONEST), DESCRIBED)
+    assert start["status"] == 200
+    assert len(application.scopes) == 1
+
+
+@pytest.mark.attack("API-12")
+def test_a_handshake_is_never_accepted_with_it() -> None:
+    scope = scope_of(WELL_KNOWN, type="websocket")
+    application, sent = serve(scope, DESCRIBED)
+    assert application.scopes == []
+    assert [message["type"] for message in sent] == ["websocket.close"]

@@ -113,8 +113,13 @@ def test_only_a_unix_socket_is_one(client: Any, server: Any, peer: str | None) -
 class Nonce(Guard):
     """A guard whose admissions add a header."""
 
-    async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
-        decision = await super().check(request, requirement)
+    async def check(
+        self,
+        request: HttpRequest,
+        requirement: Requirement | None = None,
+        again: bool = False,  # noqa: FBT002  as in every guard
+    ) -> Decision:
+        decision = await super().check(request, requirement, again)
         return replace(decision, headers=(("DPoP-Nonce", "n1"), ("X-Next", "2")))
 
 
@@ -228,8 +233,13 @@ def test_a_fastapi_application_answers_with_it_too() -> None:
 class LaterNonce(FastAPIGuard):
     """A guard that adds a header where a token is demanded, and nothing on a public route."""
 
-    async def check(self, request: HttpRequest, requirement: Requirement | None = None) -> Decision:
-        decision = await super().check(request, requirement)
+    async def check(
+        self,
+        request: HttpRequest,
+        requirement: Requirement | None = None,
+        again: bool = False,  # noqa: FBT002  as in every guard
+    ) -> Decision:
+        decision = await super().check(request, requirement, again)
         if requirement is None or not decision.admitted:
             return decision
         assert request.client_certificate == CLIENT

@@ -205,6 +205,7 @@ def test_a_request_is_checked_once_however_many_demands_there_are() -> None:
     assert len(seen) == 1
     assert client.get("/open/special", headers=WRITER).json() is True
     assert len(seen) == 3  # First the path, which is public; then the token, once.
+    assert [decision.again for decision in seen] == [False, False, True]
 
 
 def test_two_demands_on_a_public_path_are_both_made(client: TestClient) -> None:
@@ -458,3 +459,30 @@ def test_without_fastapi_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, "portvakt.adapters.fastapi")
     with pytest.raises(ConfigurationError, match=r"pip install 'portvakt\[fastapi\]'"):
         importlib.import_module("portvakt.adapters.fastapi")
+
+
+@pytest.mark.twin("HTTP-13")
+@pytest.mark.parametrize("rules", [[], RULES])
+def test_metadata_is_answered_without_a_route_of_the_application(
+    rules: list[dict[str, Any]],
+) -> None:
+    api = {"audience": "test-api", "origin": "https://api.test"}
+    guard = FastAPIGuard.from_config(ISSUER.config(api=api, route=rules), clock=ISSUER.clock)
+    app = FastAPI()
+    guard.protect(app)
+
+    @app.get("/any")
+    def anyone(token: Annotated[AccessToken, Depends(guard.requires())]) -> str:
+        return str(token.subject)
+
+    well_known = "/.well-known/oauth-protected-resource"
+    with TestClient(app) as started:
+        told = started.get(well_known)
+        assert (told.status_code, told.json()["resource"]) == (200, "https://api.test")
+        assert told.headers["Content-Type"] == "application/json"
+        assert started.head(well_known).status_code == 200
+        assert started.get("/any", headers=READER).status_code == 200
+        for refused in (started.post(well_known), started.get("/any")):
+            assert refused.status_code == 401
+            challenge = refused.headers["WWW-Authenticate"]
+            assert f'resource_metadata="https://api.test{well_known}"' in challenge

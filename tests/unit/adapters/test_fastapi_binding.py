@@ -113,7 +113,12 @@ def test_a_challenge_names_the_schemes_that_the_endpoint_may_take(
     with client_of(guard_of(route=PUBLIC, dpop={"nonce_keys": [keys]})) as client:
         # Which one it takes, only the endpoint says, and nobody gets there without a token.
         missing = client.get("/bound").headers["WWW-Authenticate"]
-        assert missing.startswith('Bearer realm="test-api", DPoP realm="test-api", algs="')
+        url = "https://api.test/.well-known/oauth-protected-resource"
+        pointer = f'resource_metadata="{url}"'
+        assert missing.startswith(
+            f'Bearer realm="test-api", {pointer}, DPoP realm="test-api", algs="'
+        )
+        assert missing.endswith(f'", {pointer}')
         malformed = client.get("/bound", headers=bearer(TOKEN)).headers["WWW-Authenticate"]
         assert malformed.startswith('Bearer realm="test-api", error="invalid_token"')
         assert ', DPoP realm="test-api", algs="' in malformed

@@ -17,7 +17,7 @@ from portvakt import ConfigurationError
     [
         ("flask", "flask", "flask"),
         ("django", "django.conf", "django"),
-        ("django_rest_framework", "rest_framework", "drf"),
+        ("django_rest_framework", "rest_framework.authentication", "drf"),
     ],
 )
 def test_a_missing_framework_names_the_extra(

@@ -146,3 +146,14 @@ push = true
     file.write_text(stored + '\n[store]\nurl = "memory://"\n')
     told = run("check", "--config", file).stdout
     assert "revocation holds within 5s\nevents of https://sts.example.no\n" in told
+
+
+def test_where_the_metadata_is_is_said(file: Path) -> None:
+    text = POLICY.replace("[[issuer]]", 'origin = "https://api.test/journal"\n\n[[issuer]]')
+    url = "https://api.test/.well-known/oauth-protected-resource/journal"
+    file.write_text(text)
+    assert f"metadata for everyone at {url}\n" in run("check", "--config", file).stdout
+    file.write_text(POLICY.replace("[[issuer]]", "metadata = true\n\n[[issuer]]"))
+    result = run("check", "--config", file)
+    assert result.exit_code == 1
+    assert "line 4: api.metadata: needs [api] origin" in result.stderr

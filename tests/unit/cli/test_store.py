@@ -127,3 +127,19 @@ def test_what_cannot_be_had_is_said_and_is_no_verdict(
     result = run(policy, command, store)
     assert result.exit_code == 2
     assert words in result.output
+
+
+def test_records_in_a_database_of_their_own_have_tables_as_well(policy: Path) -> None:
+    records = '[records]\nsink = "sql"\nurl = "sqlite:///records.db"\nkeys = [{ env = "K" }]'
+    store = '[store]\nurl = "sqlite:///store.db"'
+
+    made = run(policy, "upgrade", f"{records}\n{store}")
+    ready = run(policy, "status", f"{records}\n{store}")
+    (policy.parent / "store.db").unlink()
+    one = run(policy, "status", f"{records}\n{store}")
+    alone = run(policy, "status", records)
+
+    assert (made.exit_code, made.output.count("upgraded from nothing")) == (0, 2)
+    assert (ready.exit_code, ready.output.count("as this version needs it")) == (0, 2)
+    assert (one.exit_code, one.output.count("as this version needs it")) == (1, 1)
+    assert (alone.exit_code, alone.output.count("as this version needs it")) == (0, 1)

@@ -8,8 +8,8 @@ from msgspec import UNSET
 
 from portvakt.config.introspection import check_introspection
 from portvakt.config.introspection_schema import IntrospectionTable
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.problems import Problems
-from portvakt.config.schema import IssuerTable
 from portvakt.config.secrets_schema import SecretTable
 from portvakt.errors import ConfigurationError
 

@@ -15,7 +15,7 @@ from portvakt.testing import FakeIssuer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portvakt.config.schema import IssuerTable
+    from portvakt.config.issuer_schema import IssuerTable
 
 EVERYTHING = ["security_level", "pid", "hpr_number", "organisation"]
 KEYS = FakeIssuer(alg="RS256").jwks()

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from portvakt.config.issuer_schema import IssuerTable
 from portvakt.config.json_schema import json_schema
 from portvakt.config.register_schema import RegisterTable
 from portvakt.config.route_schema import RouteTable, RuleTable
-from portvakt.config.schema import ApiTable, Configuration, IssuerTable, NetworkTable
+from portvakt.config.schema import ApiTable, Configuration, NetworkTable
 from portvakt.jose.algorithms import ALGORITHMS
 
 FORMS: dict[str, Any] = {

@@ -378,3 +378,18 @@ def test_the_plain_form_is_json_with_a_row_for_each_check() -> None:
         "expiry",
     )
     assert [row["step"] for row in plain["steps"]] == [step.name.lower() for step in Step]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_the_guard_answers_itself_is_said(language: str) -> None:
+    guard = ISSUER.guard(api={"audience": "test-api", "origin": "https://api.test"})
+    path = "/.well-known/oauth-protected-resource"
+    explanation = explain(guard, ISSUER.token(), url=path, language=language)
+    assert explanation.verdict == "admitted"
+    assert explanation.headline == load(language).words.answered
+    assert (explanation.status, explanation.code) == (200, None)
+    outcomes = {one.step: one.outcome for one in explanation.steps}
+    assert outcomes[Step.ROUTE] == "passed"
+    assert outcomes[Step.CREDENTIAL] == "not reached"
+    # The token itself is judged as it was.
+    assert explain(guard, ISSUER.token()).headline == load("en").words.admitted

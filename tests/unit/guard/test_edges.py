@@ -17,7 +17,7 @@ from portvakt import (
     Routes,
     TrustedIssuer,
 )
-from portvakt.guard import guard as guard_module
+from portvakt.guard import demanding
 from portvakt.guard.possession import NEVER_USED
 from portvakt.guard.proof_test import proof_test
 from portvakt.jose.header import Header
@@ -114,7 +114,7 @@ def test_a_mistake_of_the_api_is_told_to_the_api(monkeypatch: pytest.MonkeyPatch
     guard = ISSUER.guard()
     request = ISSUER.request(ISSUER.token(scopes=["read"]))
     decision = guard.check_blocking(request)
-    monkeypatch.setattr(guard_module, "satisfy", mistaken)
+    monkeypatch.setattr(demanding, "satisfy", mistaken)
     with pytest.raises(ConfigurationError, match="a mistake"):
         guard.require(request, decision, Requirement.of(scopes=["read"]))
 

@@ -138,3 +138,26 @@ def test_what_precedes_the_signature_is_answered_alike() -> None:
         and code.step.name in {"FORM", "HEADER", "ISSUER", "TYPE", "ALGORITHM", "KEY", "SIGNATURE"}
     }
     assert len(answers) == 1
+
+
+def test_metadata_is_named_in_every_challenge_and_nowhere_else() -> None:
+    url = "https://api.test/.well-known/oauth-protected-resource"
+    challenges = Challenges("api", ["ES256"], url)
+    for code in Code:
+        for dpop, times in ((False, 1), (True, 1), (None, 2)):
+            for hints in (Hints(), Hints(scope="a", max_age=1)):
+                headers = dict(challenges.answer(code, hints, dpop=dpop).headers)
+                challenge = headers.pop("WWW-Authenticate", None)
+                if challenge is not None:
+                    assert challenge.count(f', resource_metadata="{url}"') == times
+                assert url not in repr(headers)
+                if dpop is False and challenge is not None:
+                    assert QUOTED.fullmatch(challenge)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "https://", 'https://a"b', "https://a\r\nX: y", "http://a.test"]
+)
+def test_a_url_that_cannot_be_quoted_is_a_mistake(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="resource_metadata"):
+        Challenges("api", (), url)

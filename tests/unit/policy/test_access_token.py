@@ -6,10 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from portvakt import AccessToken, Code, Refused, TrustedIssuer
+from portvakt.jose.encoding import encode_object
 from portvakt.jose.jwk import import_jwk
 from portvakt.jose.jws import parse, verify
 from portvakt.jose.signer import Signer, sign_compact
-from portvakt.policy.access_token import check_claims
+from portvakt.policy.access_token import check_claims, check_introspected
+from portvakt.policy.handles import NO_HANDLES
 from portvakt.policy.identity import IdentityClaims
 from portvakt.policy.issuer import ID_TOKEN_CLAIMS
 
@@ -60,6 +62,17 @@ def test_the_honest_claims_pass() -> None:
     assert check().confirmation is None
     assert check().not_before is None
     assert check(scope="").scopes == check(scope=[]).scopes == check().scopes == frozenset()
+
+
+def test_how_a_token_came_is_on_it() -> None:
+    jws = verify(parse(sign_compact({"alg": "ES256"}, CLAIMS, SIGNER), {}), KEY)
+    open_one, sealed = check(), check_claims(jws, ISSUER, NOW, encrypted=True, revocable=True)
+    assert (open_one.encrypted, open_one.by_reference) == (False, False)
+    assert (sealed.encrypted, sealed.by_reference) == (True, False)
+    answered = check_introspected(dict(CLAIMS), encode_object(CLAIMS), ISSUER, NOW)
+    assert (answered.encrypted, answered.by_reference) == (False, True)
+    # What nobody will ask for costs nothing.
+    assert open_one.handles == answered.handles == NO_HANDLES != sealed.handles
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from portvakt import Code, ConfigurationError, HttpRequest, Refused, Requirement, Route, Routes
+from portvakt import (
+    Code,
+    ConfigurationError,
+    HttpRequest,
+    Refused,
+    Requirement,
+    Response,
+    Route,
+    Routes,
+)
 from portvakt.policy.routes import parameters_of
 
 NOTHING = Requirement.of()
@@ -320,3 +329,55 @@ def test_what_is_compared_with_the_path_is_a_parameter_of_it() -> None:
     Routes([demanding("/me/{pid}")])
     # A framework may find parameters of its own under what takes slashes.
     Routes([demanding("/me/{rest:path}")])
+
+
+ANSWER = Response(200, (), b"{}")
+
+
+def answered(path: str | None, method: str = "GET", **other: Any) -> Route:
+    stated = {"public": True, "requirement": NOTHING, "answer": ANSWER, **other}
+    return Route(path=path, methods=frozenset({method}), **stated)
+
+
+@pytest.mark.parametrize("rules", [(), (rule("/a"), rule("/.well-known/{x}"))])
+def test_what_is_answered_is_found_by_its_path_alone(rules: tuple[Route, ...]) -> None:
+    before = Routes(rules)
+    routes = before.answering([answered("/.well-known/x")])
+    assert routes.rules == rules
+    assert routes.every == before.every
+    for url in ("/.well-known/x", "https://api.test/.well-known/x?y"):
+        assert routes.match(get(url)).answer is ANSWER
+        assert routes.match(get(url), NOTHING).answer is ANSWER
+    # The ones that it was made of are as they were.
+    other = before.find(get("/.well-known/x"))
+    assert other is None or other.answer is None
+    for request in (
+        get("/.well-known/x", "PUT"),
+        get("/.well-known/x%20"),
+        get("/?/.well-known/x"),
+    ):
+        found = routes.find(request)
+        assert found is None or found.answer is None
+    assert not routes.covers("/.well-known/x", "GET")
+
+
+def test_a_rule_for_the_same_request_comes_before_an_answer() -> None:
+    own = rule("/.well-known/x", frozenset({"HEAD"}))
+    routes = Routes([own]).answering([answered("/.well-known/x", one) for one in ("GET", "HEAD")])
+    assert routes.match(get("/.well-known/x")).answer is ANSWER
+    assert routes.match(get("/.well-known/x", "HEAD")) is own
+
+
+@pytest.mark.parametrize(
+    "flawed",
+    [
+        answered("/x"),
+        answered("/.well-known"),
+        answered(None),
+        answered("/.well-known/x", answer=None),
+        answered("/.well-known/x", public=False),
+    ],
+)
+def test_an_answer_is_public_and_below_well_known(flawed: Route) -> None:
+    with pytest.raises(ConfigurationError, match="well-known"):
+        Routes().answering([flawed])

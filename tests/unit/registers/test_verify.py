@@ -190,5 +190,5 @@ def test_a_deadline_is_positive(deadline: float) -> None:
 
 def test_the_codes_are_of_the_last_step_that_uses_nothing_up() -> None:
     assert Code.REGISTER_DENIED.step is Code.REGISTER_UNAVAILABLE.step is Step.REGISTER
-    assert [step for step in Step if step > Step.REGISTER] == [Step.REPLAY]
+    assert [step for step in Step if step > Step.REGISTER] == [Step.RECORD, Step.REPLAY]
     assert (Code.REGISTER_DENIED.status, Code.REGISTER_UNAVAILABLE.status) == (403, 503)

@@ -94,6 +94,7 @@ class SqlStore(Store):
         self._place = place
         self._database = Database(place, clock)
         self._rooms = Rooms(replay_capacity, replay_per_owner)
+        self._uses: int | None = None
         self._next_position = text(_NEXT_POSITION.format(next_position=words.next_position))
         self._revoke_one = text(_REVOKE.format(position=words.position, larger=words.larger))
         self._prune_uses = _deletion(place, "portvakt_uses", "owner, item")
@@ -240,6 +241,8 @@ class SqlStore(Store):
                 total += deleted
                 if deleted < _BATCH:
                     break
+        # For whoever watches it; as far as the bound, as a store counts that may be full.
+        self._uses = await self._database.run(partial(_count, self._rooms.all.limit + 1))
         return total
 
     def health(self) -> StoreHealth:
@@ -251,6 +254,7 @@ class SqlStore(Store):
             last_error=None if error is None else error[0],
             last_error_age=None if error is None else monotonic() - error[1],
             memory_begins=None if epoch is None else epoch.begins,
+            uses=self._uses,
         )
 
     async def close(self) -> None:
@@ -270,3 +274,7 @@ def _deletion(place: Place, table: str, key: str) -> TextClause:
 
 def _delete(statement: TextClause, now: float, connection: Connection, _epoch: Epoch) -> int:
     return connection.execute(statement, {"now": now}).rowcount
+
+
+def _count(most: int, connection: Connection, _epoch: Epoch) -> int:
+    return int(connection.execute(_COUNT_ALL, {"most": most}).scalar_one())

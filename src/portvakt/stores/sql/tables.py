@@ -14,10 +14,19 @@ from sqlalchemy import (
     Table,
 )
 
-__all__ = ["SCHEMA", "VERSION_TABLE", "epochs", "metadata", "positions", "revocations", "uses"]
+__all__ = [
+    "SCHEMA",
+    "VERSION_TABLE",
+    "epochs",
+    "metadata",
+    "positions",
+    "records",
+    "revocations",
+    "uses",
+]
 
 #: The newest migration. A store of another form is not used.
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 
 #: Where the database says which it has.
 VERSION_TABLE: Final = "portvakt_schema"
@@ -66,4 +75,15 @@ positions: Final = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("last", BigInteger, nullable=False),
+)
+
+#: Decision records: of each writer, its lines by number, octet for octet as they were sealed.
+records: Final = Table(
+    "portvakt_records",
+    metadata,
+    Column("writer", String(64), primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("at", Float(53), nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    Index("portvakt_records_at", "at"),
 )
