@@ -69,7 +69,10 @@ TESTS = {
     ),
     "policy/claims.py": (f"{POLICY}claims.py {POLICY}access_token.py", "clm"),
     "jose/jwk.py": (f"{JOSE}jwk_bounds.py {JOSE}jwk.py {JOSE}algorithms.py", f"{KEYS} dpop"),
-    "jose/encoding.py": (f"{JOSE}jws.py tests/property/test_encoding.py", f"enc json {CLAIMS}"),
+    "jose/encoding.py": (
+        f"{JOSE}encoding.py {JOSE}jws.py tests/attacks/test_json.py tests/attacks/test_enc.py",
+        f"{CLAIMS} dos",
+    ),
     "jose/jwe.py": ("tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
     "jose/algorithms.py": (f"{JOSE}algorithms.py {JOSE}jws.py", KEYS),
     "jose/jwk_set.py": (f"{JOSE}jwk.py", "key_selection key jwks_documents"),
