@@ -136,7 +136,12 @@ def litestar(make: Make) -> App:
     async def file() -> Stream:
         return Stream(forever(b"half"), media_type="application/octet-stream")
 
-    return Litestar([live, events, file], guards=[guard.requires()], on_app_init=[guard.protect])
+    return Litestar(
+        [live, events, file],
+        guards=[guard.requires()],
+        on_app_init=[guard.protect],
+        logging_config=None,  # Litestar's own takes the place of pytest's.
+    )
 
 
 APPS: Final[dict[str, Callable[[Make], App]]] = {

@@ -94,7 +94,8 @@ def test_next_nonce(served: Served) -> None:
     assert (answer.status, answer.header("x-api")) == (200, ["1"])
     (new,) = answer.header("dpop-nonce")
     assert new != old
-    assert answer.header("cache-control") == ["no-store"]
+    # A cache would give it to a later request, when it is old; gRPC has no caches.
+    assert answer.header("cache-control") == ([] if served.adapter.client else ["no-store"])
     with served.reached("/me"):
         assert served.send_request(client.request(token, url="/bound", nonce=new)).status == 200
 

@@ -157,6 +157,8 @@ GRPC: Final = Adapter(
             ("public", "nothing_echoed", "honest_paths", "same_answer"),
             "a method's name has no query, and nothing in it is decoded: it has tests of its own",
         ),
+        "metadata": "it is for who asks by HTTP",
         "odd_octets": "its clients send none",
+        "next_nonce": "its answer has no headers of the API: it has a test of its own",
     },
 )

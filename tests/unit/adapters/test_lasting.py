@@ -22,7 +22,7 @@ ENDED: Final = {"type": "websocket.close", "code": 1008, "reason": "invalid_toke
 #: What a guard needs so that anything can be revoked.
 STORED: Final[dict[str, Any]] = {
     "store": {"url": "memory://"},
-    "revocation": {"max_staleness": "500ms"},
+    "revocation": {"max_staleness": "1m"},
 }
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)

@@ -1,11 +1,13 @@
 """The Litestar adapter: what is not admitted never reaches a handler, and none is forgotten."""
 
 # Litestar reads the types of handlers when they are made, so this file defers none.
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 import pytest
-from litestar import Controller, Litestar, Request, Router, WebSocket, asgi, get, post, websocket
+from litestar import Controller, Request, Router, WebSocket, asgi, get, post, websocket
+from litestar import Litestar as _Litestar
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, WebSocketDisconnect
@@ -21,6 +23,9 @@ from portvakt.adapters.litestar import LitestarGuard, Token, token_of
 from portvakt.testing import FakeIssuer
 
 ISSUER: Final = FakeIssuer()
+
+#: Litestar's own configuration of logging takes the place of pytest's.
+Litestar: Final = partial(_Litestar, logging_config=None)
 
 
 def make_guard(*rules: dict[str, Any], **more: Any) -> LitestarGuard:
@@ -95,7 +100,7 @@ async def mounted(scope: Any, receive: Any, send: Any) -> None:
 HANDLERS: Final[list[Any]] = [read, in_a_thread, Journals, own, healthz, live, mounted]
 
 
-def make_app(*more: Any, guard: LitestarGuard = GUARD, **settings: Any) -> Litestar:
+def make_app(*more: Any, guard: LitestarGuard = GUARD, **settings: Any) -> _Litestar:
     return Litestar([*HANDLERS, *more], on_app_init=[guard.protect], **settings)
 
 

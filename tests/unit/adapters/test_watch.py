@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REFERENCE: Final = "ref_0123456789_abcdefghijklmnopqrstuvwxyz_0123456789"
 STORED: Final[dict[str, Any]] = {
     "store": {"url": "memory://"},
-    "revocation": {"max_staleness": "500ms"},
+    "revocation": {"max_staleness": "1m"},
 }
 ENDED: Final = {"type": "websocket.close", "code": 1008, "reason": "invalid_token"}
 LATER: Final = {"type": "websocket.close", "code": 1013, "reason": ""}
