@@ -41,6 +41,9 @@ from portvakt.jose.signer import Signer
 #: and go with connections.
 SHARE, FEW = 0.05, 6
 
+#: Parts of the time, of which the first and the last are compared.
+PARTS = 6
+
 #: Connections of each wrk.
 CONNECTIONS = 8
 
@@ -213,20 +216,23 @@ def _counting(script: Path, expected: int) -> Path:
 
 
 def report(samples: dict[int, list[Sample]], names: dict[int, str], slack: float) -> bool:
-    """Print what each process had at first and at last, and return whether any of it grew."""
+    """Print what each process had in each part of the time, and return whether any of it grew."""
     grew = False
-    print(f"  {'':18} {'at first':>9} {'at last':>9} {'at most':>9}")
+    print(f"  {'':18} {'from the first part to the last':>{8 * PARTS}} {'at most':>9}")
     for pid, found in samples.items():
-        part = max(1, len(found) // 6)
+        part = max(1, len(found) // PARTS)
         for field in Sample._fields:
             series = [getattr(one, field) for one in found]
-            first = statistics.median(series[:part])
-            last = statistics.median(series[-part:])
+            medians = [
+                statistics.median(series[begin : begin + part] or series[-part:])
+                for begin in range(0, PARTS * part, part)
+            ]
+            first, last = medians[0], medians[-1]
             allowed = first * (1 + SHARE) + slack if field == "rss" else first + FEW
-            verdict = "steady" if last <= allowed else "GREW"
             grew = grew or last > allowed
-            name = f"{names[pid]} {field}"
-            print(f"  {name:18} {first:9.1f} {last:9.1f} {max(series):9.1f}   {verdict}")
+            told = " ".join(f"{one:7.1f}" for one in medians)
+            verdict = "steady" if last <= allowed else "GREW"
+            print(f"  {f'{names[pid]} {field}':18} {told} {max(series):9.1f}   {verdict}")
     return grew
 
 

@@ -165,7 +165,10 @@ class GatewayTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = UNSET
     header_timeout: Annotated[
         _Duration,
-        Meta(description="How long a connection may take to send the head of a request: 1s to 1m."),
+        Meta(
+            description="How long a connection may take to send the head of a request, from the "
+            "start or since the last one: 1s to 1m."
+        ),
     ] = 10.0
     grace: Annotated[
         _Duration,
