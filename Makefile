@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test attacks check format bench flood replay-flood soak stores mutate clean
+.PHONY: help demo test attacks check format bench bench-gateway flood replay-flood crowd soak gateway-soak stores mutate clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -50,6 +50,10 @@ bench: $(INSTALLED) ## Portvakt beside PyJWT, joserfc and Authlib, as ratios of 
 	$(BIN)/python bench/bound.py
 	$(BIN)/python bench/records.py
 	$(BIN)/python bench/open_connections.py
+	$(BIN)/python bench/overhead.py
+
+bench-gateway: $(INSTALLED) ## The gateway beside HAProxy, Apache and a FastAPI application; needs wrk.
+	$(BIN)/python bench/gateway.py $(ARGS)
 
 flood: $(INSTALLED) ## Invented key names by the thousand, beside honest requests.
 	$(BIN)/python bench/flood.py $(ARGS)
@@ -57,8 +61,14 @@ flood: $(INSTALLED) ## Invented key names by the thousand, beside honest request
 replay-flood: $(INSTALLED) ## A hundred thousand proofs against each kind of store.
 	$(BIN)/python bench/replay_flood.py $(ARGS)
 
+crowd: $(INSTALLED) ## Twenty thousand connections to the gateway that mean no good.
+	$(BIN)/python bench/crowd.py $(ARGS)
+
 soak: $(INSTALLED) ## Ten minutes of load and changing keys: nothing grows.
 	$(BIN)/python bench/soak.py $(ARGS)
+
+gateway-soak: $(INSTALLED) ## Ten minutes of the gateway at full load, read anew again and again; needs wrk.
+	$(BIN)/python bench/gateway_soak.py $(ARGS)
 
 stores: $(INSTALLED) ## Two guards on each store: 10 000 rounds, cuts and kills, with figures.
 	PORTVAKT_LONG=1 PORTVAKT_ROUNDS=10000 $(BIN)/pytest --quiet tests/live/test_guards_*.py $(ARGS)

@@ -47,6 +47,9 @@ CONNECTIONS = 8
 #: Answers other than expected of which it is told what they were.
 ODD = 20
 
+#: Keys that proofs are made with: what a gateway remembers of each is bounded, and refused beyond.
+KEYS = 16
+
 #: Proofs of which one is sent twice.
 TWICE = 8
 
@@ -117,8 +120,10 @@ class Load:
                 ("forged", forged, 401),
             )
         ]
-        self._key = Signer.generate("ES256")
-        self._bound = sign(signer, now, 2, cnf={"jkt": thumbprint(self._key.public_jwk())})
+        keys = [Signer.generate("ES256") for _ in range(KEYS)]
+        self._bound = [
+            (key, sign(signer, now, 2, cnf={"jkt": thumbprint(key.public_jwk())})) for key in keys
+        ]
 
     @contextmanager
     def going(self, seconds: float) -> Iterator[None]:
@@ -165,19 +170,15 @@ class Load:
         connection = HTTPConnection(HOST, self._port, timeout=10)
         while not self._end.is_set():
             number += 1
-            proof = ProofBuilder(
-                self._key,
-                method="GET",
-                url="https://api.example.no/bound/1",
-                token=self._bound,
-                now=int(time.time()),
-            ).build()
+            key, token = self._bound[number % KEYS]
+            url, now = "https://api.example.no/bound/1", int(time.time())
+            proof = ProofBuilder(key, method="GET", url=url, token=token, now=now).build()
             expected = [200, 401] if number % TWICE == 0 else [200]
             for status in expected:
                 headers = {
                     "X-Original-Method": "GET",
                     "X-Original-Uri": "/bound/1",
-                    "Authorization": f"DPoP {self._bound}",
+                    "Authorization": f"DPoP {token}",
                     "DPoP": proof,
                 }
                 try:

@@ -5,7 +5,7 @@ PyJWT. Each is called as an ASGI server calls it, in turns of one process, so wh
 the framework's and the guard's own time and no socket's. The token is seen again and again, as
 those of real clients are; PyJWT has no memory of it.
 
-    python bench/overhead.py [--requests N] [--turns N]
+    python bench/overhead.py [--requests N] [--turns N] [--most RATIO]
 """
 
 import argparse
@@ -23,9 +23,6 @@ from fastapi import Depends, FastAPI, Header
 from portvakt import AccessToken
 from portvakt.adapters.fastapi import FastAPIGuard
 from portvakt.jose.signer import Signer, sign_compact
-
-#: What Portvakt may add, as a ratio to what PyJWT adds.
-TARGET = 0.2
 
 SCOPE = "example:journal.api/read"
 
@@ -134,7 +131,7 @@ async def turn(app: App, token: str, requests: int) -> float:
     return (time.perf_counter() - began) / requests * 1e6
 
 
-async def measure(requests: int, turns: int) -> int:
+async def measure(requests: int, turns: int, most: float) -> int:
     signer = Signer.generate("RS256")
     header = {"alg": "RS256", "typ": "at+jwt", "kid": signer.kid}
     token = sign_compact(header, payload.claims(int(time.time()), 1), signer)
@@ -161,9 +158,9 @@ async def measure(requests: int, turns: int) -> int:
     ratio = statistics.median(
         ours / theirs for ours, theirs in zip(added["portvakt"], added["PyJWT"], strict=True)
     )
-    met = ratio <= TARGET
+    met = ratio <= most
     verdict = "met" if met else "MISSED"
-    print(f"  portvakt adds {ratio:.2f} of what PyJWT adds (wanted {TARGET:g}: {verdict})")
+    print(f"  portvakt adds {ratio:.2f} of what PyJWT adds (wanted {most:g}: {verdict})")
     return 0 if met else 1
 
 
@@ -171,8 +168,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--turns", type=int, default=15)
+    # What Portvakt may add, as a ratio to what PyJWT adds.
+    parser.add_argument("--most", type=float, default=0.2)
     options = parser.parse_args()
-    return asyncio.run(measure(options.requests, options.turns))
+    return asyncio.run(measure(options.requests, options.turns, options.most))
 
 
 if __name__ == "__main__":

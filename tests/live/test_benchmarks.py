@@ -1,8 +1,11 @@
 """The short forms of what ``make`` measures for minutes: what they assert, not their figures."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def run(repository: Path, *command: str) -> str:
@@ -54,3 +57,22 @@ def test_what_open_connections_cost_can_be_measured(repository: Path) -> None:
     found = run(repository, "bench/open_connections.py", "--rounds", "1", "--connections", "500")
     assert "500 idle connections, guarded" in found
     assert "all closed" in found
+
+
+def test_a_crowd_at_the_gateway_keeps_no_honest_client_out(repository: Path) -> None:
+    short = ("--connections", "300", "--seconds", "2")
+    assert "every honest request was answered" in run(repository, "bench/crowd.py", *short)
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk sends the load")
+def test_the_gateway_read_anew_under_load_answers_as_expected(repository: Path) -> None:
+    # Too short for the memories to fill, so memory may rise; nothing else may.
+    short = ("--minutes", "0.1", "--warm-up", "2", "--reload", "2", "--tokens", "200")
+    found = run(repository, "bench/gateway_soak.py", *short, "--slack", "64")
+    assert " 0 other than expected, 0 cut; 3 reloads" in found
+
+
+def test_what_a_guard_adds_to_a_route_can_be_measured(repository: Path) -> None:
+    # The ratio is judged on a quiet machine; here, that each application admits and refuses.
+    found = run(repository, "bench/overhead.py", "--requests", "20", "--turns", "3", "--most", "9")
+    assert "of what PyJWT adds" in found

@@ -250,6 +250,7 @@ async def _serve(path: Path, reports: Path) -> None:
         loop.add_signal_handler(one, server.stop)
     reloader = admin.reloader
     loop.add_signal_handler(signal.SIGHUP, reloader.hurry if reloader else lambda: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # See serve().
     if reloader is not None:
         await reloader.open()
     try:

@@ -56,6 +56,7 @@ class Worker:
         if self.reloader.serving.settings.ext_authz is not None:
             loop.run_until_complete(self._serve_grpc(self.reloader.serving.settings.ext_authz))
         loop.add_signal_handler(signal.SIGHUP, self.reloader.hurry)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # See serve().
         self._tasks = loop.create_task(self._tell()), loop.create_task(end_with(self._parent))
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:

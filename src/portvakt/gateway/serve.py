@@ -59,6 +59,9 @@ def serve(path: Path) -> None:
     Raises:
         ConfigurationError: with everything that is wrong with the policy, before anything listens.
     """
+    # Every process inherits this, and takes SIGHUP when it is ready for it: one that comes early
+    # waits, where it would otherwise end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # The workers read the policy for themselves; this one says what is wrong with it, once.
     first = Serving(path)
     table, listen = first.table, first.settings.listen
@@ -88,6 +91,7 @@ def serve(path: Path) -> None:
         respawn_interval=_PAUSE,
         workers_kill_timeout=max(1, int(table.grace)),
     )
+    server.listen_for_reloads()
     with_admin = first.settings.admin is not None
     if first.settings.admin is not None and first.settings.admin.path is not None:
         _make_room((path.parent / first.settings.admin.path).absolute(), "gateway.admin")
@@ -126,6 +130,15 @@ class _Server(MPServer):
         self._stopping = True
         if self._companion is not None:
             self._companion.terminate()
+
+    def listen_for_reloads(self) -> None:
+        """Have a thread wait for SIGHUP, which is blocked in all others."""
+
+        def listen() -> None:
+            while signal.sigwait({signal.SIGHUP}):
+                self.signal_handler_reload()
+
+        self.on_startup(lambda: threading.Thread(target=listen, daemon=True).start())
 
     def signal_handler_reload(self, *_arguments: object) -> None:
         """Have every process read the policy again, without stopping any."""

@@ -159,5 +159,6 @@ GRPC: Final = Adapter(
         ),
         "metadata": "it is for who asks by HTTP",
         "odd_octets": "its clients send none",
+        "next_nonce": "its answer has no headers of the API: it has a test of its own",
     },
 )
