@@ -47,6 +47,7 @@ CLAIMS = "clm json typ typ_introspection cache clk"
 KEYS = "alg key key_rsa key_selection sig sig_eddsa sig_rsa"
 JOSE, POLICY = "tests/unit/jose/test_", "tests/unit/policy/test_"
 FROZEN = "tests/unit/test_frozen.py"
+DECODERS = "tests/attacks/test_json.py tests/attacks/test_enc.py tests/property/test_encoding.py"
 MATRICES = f"{POLICY}matrix.py {POLICY}matrix_further.py"
 # By file: the tests that most likely fail, quick ones first; then the families of attacks that
 # could.
@@ -69,7 +70,10 @@ TESTS = {
     ),
     "policy/claims.py": (f"{POLICY}claims.py {POLICY}access_token.py", "clm"),
     "jose/jwk.py": (f"{JOSE}jwk_bounds.py {JOSE}jwk.py {JOSE}algorithms.py", f"{KEYS} dpop"),
-    "jose/encoding.py": (f"{JOSE}jws.py tests/property/test_encoding.py", f"enc json {CLAIMS}"),
+    "jose/encoding.py": (
+        f"{JOSE}encoding.py {JOSE}jws.py {DECODERS}",
+        f"{CLAIMS} dos",
+    ),
     "jose/jwe.py": ("tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
     "jose/algorithms.py": (f"{JOSE}algorithms.py {JOSE}jws.py", KEYS),
     "jose/jwk_set.py": (f"{JOSE}jwk.py", "key_selection key jwks_documents"),

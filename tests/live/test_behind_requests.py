@@ -92,6 +92,7 @@ def test_what_only_a_proxy_says_is_written_over(proxy: Proxy) -> None:
             assert value not in answer.seen.all(name)
     # Where an underscore is taken for a hyphen, so are these.
     folded = [("X_Original_URL", "/healthz"), ("X_SSL_Client_Verify", "SUCCESS")]
+    folded += [("X-Original_URL", "/healthz"), ("X-Rewrite_Url", "/healthz"), ("Client_Cert", "a")]
     answer = proxy.ask(GOOD, *folded)
     assert [name for name, _ in answer.seen.headers if "_" in name] == []
     # What passes between gateway and proxy is no way around, nor is it for the API.
@@ -159,6 +160,33 @@ def test_nobody_takes_away_what_connection_lists(proxy: Proxy, listed: str) -> N
 def test_no_header_overrides_the_method(proxy: Proxy, name: str) -> None:
     for headers in ([(name, "DELETE"), GOOD], [GOOD, (name.lower(), "DELETE")]):
         stopped(proxy.ask(*headers))
+
+
+@pytest.mark.attack("HTTP-09")
+@pytest.mark.parametrize(
+    "name", ["X_HTTP_Method_Override", "X-HTTP_Method-Override", "X.Http.Method", "X-Http~Method"]
+)
+def test_no_other_spelling_overrides_the_method(proxy: Proxy, name: str) -> None:
+    # WSGI, CGI and their like take it for the same header.
+    answer = proxy.ask(GOOD, (name, "DELETE"))
+    assert not answer.admitted or "DELETE" not in json.dumps(answer.seen.headers)
+
+
+@pytest.mark.attack("HTTP-08", "HTTP-09", "HTTP-14")
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-Portvakt_Subject"])
+def test_what_a_header_does_it_does_with_odd_octets_too(proxy: Proxy, name: str) -> None:
+    # Servers strip a space that does not break, and read the rest.
+    for value in ("DELETE\xa0", "\xa0DELETE", "DEL\xc3\xa6TE"):
+        for headers in ([GOOD, (name, value)], [(name, value), GOOD, (name, value)]):
+            answer = proxy.ask(*headers)
+            assert not answer.admitted or "DEL" not in json.dumps(answer.seen.headers)
+
+
+@pytest.mark.twin("HTTP-14")
+def test_a_header_of_no_meaning_may_have_odd_octets(proxy: Proxy) -> None:
+    answer = proxy.ask(GOOD, ("X-Name", "K\xc3\xa5re"))
+    assert answer.seen.identity["x-portvakt-subject"] == ["test-subject"]
+    assert len(answer.seen.all("x-name")) == 1
 
 
 @pytest.mark.attack("HTTP-09")

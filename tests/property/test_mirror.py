@@ -101,7 +101,7 @@ async def compare(  # noqa: C901, PLR0912  one case for each step
                 store.expire(wall())
                 model.unread = [one for one in model.unread if one.expires_at > wall()]
             case "forget", _:
-                for _ in mirror._revoked.forget(wall()):
+                for _ in mirror.revoked.forget(wall()):
                     pass
                 model.forget(wall())
             case "pass", float(seconds):

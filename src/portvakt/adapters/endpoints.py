@@ -51,8 +51,14 @@ class EndpointsMiddleware(GuardMiddleware):
         """Judge by the rule for this request; without one, by whether the token is valid."""
         return await self.guard.check(request, beyond_rules(self.guard, request))
 
-    def headed(self, _decision: Decision, scope: Scope, send: Send) -> Send:
-        """Add the headers of the last decision: an endpoint's demand may have made another."""
+    def headed(self, decision: Decision, scope: Scope, send: Send) -> Send:
+        """Add the headers of the last decision: an endpoint's demand may have made another.
+
+        It makes one with other headers only where it has the request judged anew, which came
+        without a token by a public rule. So of most answers nothing is even looked at.
+        """
+        if decision.token is not None and not decision.headers:
+            return send
         return adding_headers(lambda: decision_of(scope).headers, send)
 
 

@@ -23,6 +23,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.errors import ConfigurationError, Problem
+from portvakt.gateway.forward_auth import folds_to_override
 from portvakt.gateway.identity import PREFIX
 from portvakt.http.certificate import NotCertificate
 from portvakt.http.forwarded import FORMS
@@ -179,6 +180,8 @@ def read_check_request(message: bytes) -> tuple[HttpRequest, str | None]:
         for header in (*stated.headers, *stated.header_map.headers)
         if not header.key.startswith(b":")
     ]
+    if any(folds_to_override(name.lower()) for name, _ in headers):
+        flaw = "a header would be taken for one that overrides the method"
     request = HttpRequest(
         method=_text(stated.method),
         url=path,

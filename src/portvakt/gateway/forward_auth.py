@@ -18,6 +18,7 @@ from portvakt.errors import Refused
 from portvakt.gateway.identity import PREFIX
 from portvakt.http.request import HttpRequest
 from portvakt.http.response import Response, problem
+from portvakt.oauth.bearer import OVERRIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from portvakt.http.forwarded import Proxies
     from portvakt.http.presets import Preset
 
-__all__ = ["Answer", "ForwardAuth", "folds_to_identity", "rendered"]
+__all__ = ["Answer", "ForwardAuth", "folds_to_identity", "folds_to_override", "rendered"]
 
 #: The proxy's own secret, in lower case.
 SECRET_HEADER: Final = "x-portvakt-secret"  # noqa: S105  its name
@@ -158,6 +159,8 @@ class ForwardAuth:
                 target = value
             elif name[0] == "x" and name[2:10] == "portvakt" and folds_to_identity(name):
                 flaw = flaw or "a header would be taken for one that tells who was admitted"
+            elif name[0] == "x" and "method" in name and folds_to_override(name):
+                flaw = flaw or "a header would be taken for one that overrides the method"
         if method is None or target is None:
             flaw = flaw or f"the proxy did not write {self._method} and {self._target}"
         elif target[:1] != "/":
@@ -200,6 +203,14 @@ def folds_to_identity(name: str) -> bool:
     The plain spelling is none: proxies write over it, or take it away.
     """
     return _FOLDED.sub("-", name).startswith(PREFIX) and not _PLAIN.fullmatch(name)
+
+
+def folds_to_override(name: str) -> bool:
+    """Whether a header, in lower case, is another spelling of one that overrides the method.
+
+    The plain spelling is none: the guard refuses it.
+    """
+    return name not in OVERRIDES and _FOLDED.sub("-", name) in OVERRIDES
 
 
 def rendered(response: Response) -> Answer:

@@ -27,6 +27,9 @@ _log: Final = logging.getLogger("portvakt.gateway")
 #: Seconds between two reports.
 _INTERVAL: Final = 1.0
 
+#: What stands for a value that cannot be read.
+_UNREADABLE: Final = "\xff"
+
 _FAILED: Final = rendered(problem(500, "server_error", "The request could not be decided."))
 
 
@@ -108,10 +111,7 @@ class Worker:
         serving = self.reloader.serving
         serving.under_way += 1
         try:
-            # Granian leaves out lines whose value is not visible ASCII: no credential, target or
-            # certificate is any other. A line of that kind beside a good one is for the proxy to
-            # refuse, and those of deploy/ do: here it cannot be seen.
-            headers = scope.headers.items()
+            headers = readable(scope.headers)
             peer = UNIX if self._by_socket else _address_of(scope.client)
             answer = await serving.auth.answer(headers, peer)
         except Exception as error:  # noqa: BLE001  a fault of ours must not admit anyone
@@ -123,6 +123,29 @@ class Worker:
             protocol.response_bytes(answer.status, answer.headers, answer.body)
         else:
             protocol.response_empty(answer.status, answer.headers)
+
+
+def readable(sent: Any) -> list[tuple[str, str]]:
+    """Return the header lines of a request, and a name for each that has none that can be read.
+
+    Granian leaves out lines whose value is not visible ASCII. Some headers do what they do by being
+    there at all, with whatever value a server strips or reads: one that overrides the method, or is
+    taken for who was admitted. And a credential that cannot be read is none that is missing. So the
+    name is judged, with a value that no header has a meaning for.
+
+    A line of that kind beside a good one of the same name cannot be seen. Then the good one is
+    judged: of an identity or an override it is refused, and credentials the API is not sent.
+
+    Parameters:
+        sent: the headers as Granian gives them.
+    """
+    headers: list[tuple[str, str]] = sent.items()
+    names = sent.keys()
+    # Each name is there once; the comparison of lengths is all that nearly every request costs.
+    found = dict(headers)
+    if len(names) != len(found):
+        headers += [(name, _UNREADABLE) for name in names if name not in found]
+    return headers
 
 
 def _address_of(client: str) -> str:

@@ -86,6 +86,11 @@ class Serving:
         self.guard: Final[Guard] = assemble_policy(
             Guard, draft, self.policy, observers=observers, store=store
         )
+        standing = self.guard.parts.standing
+        if standing is not None and predecessor is not None:
+            known = predecessor.guard.parts.standing
+            if known is not None:
+                standing.follow(known)
         if own is not None:
             own.watch(self.guard.readings)
         self.metrics: Final[Metrics] = self.guard.metrics if own is None else own

@@ -90,6 +90,9 @@ class Mirror:
         prune: has the store forget what has expired. It is done now and then from here, as this is
             what goes on in every process that has the store.
 
+    Attributes:
+        revoked: what is in it.
+
     Raises:
         ConfigurationError: if *max_staleness* is out of its bounds.
     """
@@ -109,17 +112,14 @@ class Mirror:
             what = f"must be between {least} and {most} seconds"
             raise ConfigurationError([Problem("max_staleness", what)])
         self.max_staleness: Final = max_staleness
-        self._store = store
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._timeout = timeout
-        self._prune = prune
+        self._store, self._timeout, self._prune = store, timeout, prune
+        self._clock, self._wall_clock = clock, wall_clock
         # A third of the bound from one start to the next, and a third for coming to the end: one
         # may fail, and the next one is still in time.
         self._interval = max_staleness / 3
         self._deadline = min(timeout, self._interval)
-        self._revoked = Revoked()
-        self._clears = self._revoked.clears
+        self.revoked: Final = Revoked()
+        self._clears = self.revoked.clears
         self._cursor: str | None = None
         self._midway = False
         self._caught_up_at: float | None = None
@@ -134,7 +134,7 @@ class Mirror:
 
         What is in it stays: it is revoked. What went on in the background is the parent's.
         """
-        self._revoked.start_afresh()
+        self.revoked.start_afresh()
         self._stop()
 
     def _stop(self) -> None:
@@ -165,7 +165,7 @@ class Mirror:
         if not (handles and self._clears(handles)):
             if not handles:
                 raise Unavailable(Code.REVOCATION_UNAVAILABLE, "the token has no handles")
-            if self._revoked.names(token, now):
+            if self.revoked.names(token, now):
                 raise Refused(Code.TOKEN_REVOKED)
         if not (self._clock() < self._until or admit_stale):
             raise self.unavailable()
@@ -203,7 +203,7 @@ class Mirror:
         return RevocationHealth(
             age=None if at is None else now - at,
             max_staleness=self.max_staleness,
-            entries=len(self._revoked),
+            entries=len(self.revoked),
             stale=not self.current(),
             last_error=self._last_error,
             last_error_age=None if failed_at is None else now - failed_at,
@@ -263,7 +263,7 @@ class Mirror:
             reason = f"the store gave no answer within {self._timeout:g} s"
             error = Unavailable(Code.REVOCATION_UNAVAILABLE, reason, retry_after=1)
         else:
-            self._revoked.put(entries)
+            self.revoked.put(entries)
             return
         # Raised anew: the frames below hold what was to be revoked.
         raise error
@@ -335,7 +335,7 @@ class Mirror:
         further = self._midway
         while True:
             page = await self._store.since(self._cursor)
-            self._revoked.put(page.entries)
+            self.revoked.put(page.entries)
             self._cursor, self._midway = page.cursor, page.more
             # Requests are served between two pages, and the deadline holds however quick they come.
             await asyncio.sleep(0)
@@ -359,7 +359,7 @@ class Mirror:
             if self._clock() < self._forget_at:
                 return None
             self._forget_at = self._clock() + _FORGET_EVERY
-            forgetting = self._revoked.forget(self._wall_clock())
+            forgetting = self.revoked.forget(self._wall_clock())
         for _ in forgetting:
             await asyncio.sleep(0)
             if changed.is_set() or self._clock() >= self._next_at:

@@ -99,6 +99,16 @@ class Revoked:
                     slot = max(slot, value & _LAST_SLOT)
                 known[entry.handle] = before << _SLOT_BITS | slot
 
+    def follow(self, other: Revoked) -> None:
+        """Take in what another one has, as :meth:`put` does. From any thread."""
+        known = self._entries
+        # The copy is one operation, that no Python code interrupts.
+        for handle, theirs in other._entries.copy().items():
+            with self._lock:
+                mine = known.get(handle, 0)
+                before = max(mine >> _SLOT_BITS, theirs >> _SLOT_BITS)
+                known[handle] = before << _SLOT_BITS | max(mine & _LAST_SLOT, theirs & _LAST_SLOT)
+
     def forget(self, now: float) -> Iterator[None]:
         """Forget what has ended, a little with each step of this iterator.
 

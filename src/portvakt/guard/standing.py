@@ -100,6 +100,17 @@ class Standing:
         if self.events is not None and not admit_stale:
             self.events.check(token)
 
+    def follow(self, other: Standing) -> None:
+        """Know from the start what another one knows to be revoked, which judged until now.
+
+        Of how old that is nothing is believed: whether a token that is *not* known to be revoked is
+        admitted is decided as if nothing had been before. From any thread.
+        """
+        if self.mirror is not None and other.mirror is not None:
+            self.mirror.revoked.follow(other.mirror.revoked)
+        if self.lists is not None and other.lists is not None:
+            self.lists.follow(other.lists)
+
     def open(self) -> None:
         """Start to follow the news; runs at home, and waits for nothing."""
         for source in (self.mirror, self.lists, self.events):

@@ -183,6 +183,18 @@ class StatusLists:
             # A newer list may have it; this one says nothing of it.
             raise kept.unavailable("the list of its status has no such place")
 
+    def follow(self, other: StatusLists) -> None:
+        """Know the lists that another one has, as such that are too old.
+
+        What they say of a token to be revoked holds, and nobody can send an older one. From any
+        thread.
+        """
+        for issuer, lists in self._lists.items():
+            theirs = other._lists.get(issuer, {})
+            for uri, kept in lists.items():
+                if uri in theirs and kept.kept.value is None:
+                    kept.kept.value = theirs[uri].kept.value
+
     def open(self) -> None:
         """Start to get the lists and to keep them fresh; waits for nothing."""
         for kept in self._each():

@@ -12,11 +12,11 @@ from portvakt.http.request import HttpRequest
 from portvakt.jose.jws import MAX_TOKEN
 from portvakt.refusal import Code
 
-__all__ = ["read_credential", "refuse_method_override", "sends_proof"]
+__all__ = ["OVERRIDES", "read_credential", "refuse_method_override", "sends_proof"]
 
 # Some frameworks let these change the method after it was authorized (CVE-2023-30845).
-_OVERRIDES: Final = frozenset({"x-http-method", "x-method-override", "x-http-method-override"})
-_LENGTHS: Final = frozenset(map(len, _OVERRIDES)) | {len("authorization")}
+OVERRIDES: Final = frozenset({"x-http-method", "x-method-override", "x-http-method-override"})
+_LENGTHS: Final = frozenset(map(len, OVERRIDES)) | {len("authorization")}
 
 #: Longer than this there is only a token to refuse: nothing in proportion to it happens first.
 _LONGEST: Final = MAX_TOKEN + 64
@@ -47,7 +47,7 @@ def read_credential(request: HttpRequest, *, dpop: bool | None = False) -> tuple
                 if authorization is not None:
                     raise Refused(Code.CREDENTIAL_REPEATED, "several Authorization headers")
                 authorization = value
-            elif lowered in _OVERRIDES:
+            elif lowered in OVERRIDES:
                 raise Refused(Code.METHOD_OVERRIDDEN, f"header {lowered}")
     if "access_token=" in request.url:
         _refuse_token_in_url(request.url)
@@ -73,7 +73,7 @@ def refuse_method_override(request: HttpRequest) -> None:
         Refused: ``method_overridden``.
     """
     for name, _ in request.headers:
-        if len(name) in _LENGTHS and name.lower() in _OVERRIDES:
+        if len(name) in _LENGTHS and name.lower() in OVERRIDES:
             raise Refused(Code.METHOD_OVERRIDDEN, f"header {name.lower()}")
 
 

@@ -145,6 +145,16 @@ def test_no_forged_identity_reaches_the_api(raw: bool, path: str) -> None:
 
 
 @RAW
+@pytest.mark.attack("HTTP-09")
+@pytest.mark.parametrize("name", ["x-http-method", "X_HTTP_Method_Override", "x-http.method"])
+def test_no_spelling_of_a_header_overrides_the_method(raw: bool, name: str) -> None:
+    for path in ("/journal/1", "/healthz"):
+        said = ask("GET", path, [bearer(HONEST), (name, "DELETE")], raw=raw)
+
+        assert (said.admitted, said.status) == (False, 400)
+
+
+@RAW
 @pytest.mark.twin("DPOP-01")
 def test_a_proof_is_checked_against_the_origin_and_the_next_nonce_goes_back(raw: bool) -> None:
     client = FakeClient(ISSUER, origin=ORIGIN)

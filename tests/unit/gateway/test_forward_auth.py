@@ -208,6 +208,21 @@ class TestWhatWasAsked:
         override = [*asked("/journal/1", form="forwarded"), ("x-http-method-override", "DELETE")]
         assert answer(auth, override).status == 400
 
+    @pytest.mark.attack("HTTP-09")
+    @pytest.mark.parametrize(
+        "name", ["x_http_method", "x-http_method-override", "x.method.override", "x-http~method"]
+    )
+    def test_another_spelling_overrides_no_method(self, issuer: FakeIssuer, name: str) -> None:
+        for target in ("/journal/1", "/healthz"):
+            headers = asked(target, issuer.token(scopes=[READ]), form="forwarded")
+            assert answer(front(issuer), [*headers, (name, "DELETE")]).status == 400
+
+    @pytest.mark.twin("HTTP-09")
+    @pytest.mark.parametrize("name", ["x-method", "x_http_methods", "method_override", "x-method_"])
+    def test_no_other_header_is_taken_for_an_override(self, issuer: FakeIssuer, name: str) -> None:
+        headers = asked("/journal/1", issuer.token(scopes=[READ]), form="forwarded")
+        assert answer(front(issuer), [*headers, (name, "DELETE")]).status == 200
+
 
 class TestIdentityFromOutside:
     """No header that a server behind could take for the gateway's own gets past it."""

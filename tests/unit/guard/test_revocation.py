@@ -495,8 +495,8 @@ async def test_what_is_not_certainly_written_is_an_error_and_does_not_hold() -> 
 def test_nothing_of_it_shows_what_is_revoked() -> None:
     entries: list[Entry] = [entry("SECRET")]
     mirror = mirror_of(FakeRevocations(entries), FrozenClock(0))
-    mirror._revoked.put(entries)
-    assert "SECRET" not in repr(mirror) + repr(mirror._revoked) + repr(mirror.health())
+    mirror.revoked.put(entries)
+    assert "SECRET" not in repr(mirror) + repr(mirror.revoked) + repr(mirror.health())
 
 
 # Beginning and end of what goes on in the background.

@@ -32,7 +32,7 @@ mirror = mirror_of(store, time.monotonic, max_staleness=600)
 finish(home.blocked(mirror.catch_up))
 assert code_of(mirror, token_of()) is None
 # As if the parent's home were in the middle of taking something in.
-mirror._revoked._lock.acquire()
+mirror.revoked._lock.acquire()
 child = os.fork()
 if child == 0:
     assert not mirror.current()
@@ -50,7 +50,7 @@ if child == 0:
     assert code_of(mirror, token_of()) is Code.TOKEN_REVOKED
     assert all(not task.done() for task in mirror._tasks)
     os._exit(7)
-mirror._revoked._lock.release()
+mirror.revoked._lock.release()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert mirror.current()
 assert code_of(mirror, token_of()) is None
@@ -157,8 +157,8 @@ def test_threads_ask_while_it_changes() -> None:
             revoked = first + 100
             # Among them what has ended long ago, which goes while they ask.
             ended = [entry(f"ended {one}", expires_at=NOW - 1000) for one in range(first)]
-            mirror._revoked.put(ended)
-            for _ in mirror._revoked.forget(NOW):
+            mirror.revoked.put(ended)
+            for _ in mirror.revoked.forget(NOW):
                 pass
     finally:
         done.set()
@@ -182,7 +182,7 @@ def test_threads_that_write_at_once_lose_nothing() -> None:
 
     def write(times: range) -> None:
         for before in times:
-            mirror._revoked.put([entry(issued_before=NOW + before)])
+            mirror.revoked.put([entry(issued_before=NOW + before)])
 
     orders = [range(1, 2001), range(2000, 0, -1), range(1, 1900), range(1900, 0, -1)]
     threads = [threading.Thread(target=write, args=(order,)) for order in orders]
@@ -193,5 +193,5 @@ def test_threads_that_write_at_once_lose_nothing() -> None:
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert mirror._revoked.names(token_of(issued_at=NOW + 1999), NOW)
-    assert not mirror._revoked.names(token_of(issued_at=NOW + 2000), NOW)
+    assert mirror.revoked.names(token_of(issued_at=NOW + 1999), NOW)
+    assert not mirror.revoked.names(token_of(issued_at=NOW + 2000), NOW)

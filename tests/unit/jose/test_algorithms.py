@@ -23,6 +23,7 @@ halves = st.sampled_from([32, 48, 66]).flatmap(
 @example((1, 1, 32))
 @example((0x7F, 0x80, 32))
 @example((0x80 << 248, 0x7F << 248, 32))
+@example((0x7F << 248, 0x80 << 248, 32))
 @example((0x7F << 240, 0x80 << 240, 32))
 @example((1 << 487, 1 << 479, 66))
 @example((1 << 479, 1 << 479, 66))

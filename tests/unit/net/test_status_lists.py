@@ -354,6 +354,39 @@ async def test_an_older_list_is_not_taken_even_when_the_last_is_too_old() -> Non
     feeds.lists.close()
 
 
+@pytest.mark.attack("CACHE-07", "API-08")
+@at_home
+async def test_whoever_follows_another_knows_what_its_lists_last_said() -> None:
+    before, after = Feeds(), Feeds()
+    before.published[LIST] = status_list(1, iat=int(NOW))
+    assert await before.judged(token()) is Code.TOKEN_REVOKED
+    after.lists.follow(before.lists)
+    before.lists.close()
+    # One that takes the revocation back.
+    after.published[LIST] = status_list(0, iat=int(NOW) - 60)
+    for _ in range(2):
+        assert await after.judged(token()) is Code.TOKEN_REVOKED
+        assert await after.judged(token(), admit_stale=True) is Code.TOKEN_REVOKED
+        await after.pass_time(400)
+    after.lists.close()
+
+
+@pytest.mark.twin("CACHE-07", "API-08")
+@at_home
+async def test_whoever_follows_another_takes_no_old_list_for_a_new_one() -> None:
+    before, after = Feeds(), Feeds()
+    before.published[LIST] = status_list(0, iat=int(NOW))
+    assert await before.judged(token()) is None
+    after.lists.follow(before.lists)
+    before.lists.close()
+    assert await after.judged(token(), fetch=False) is Code.REVOCATION_UNAVAILABLE
+    assert await after.judged(token(), fetch=False, admit_stale=True) is None
+    after.published[LIST] = status_list(1, iat=int(NOW) + 1)
+    await after.pass_time(400)
+    assert await after.judged(token()) is Code.TOKEN_REVOKED
+    after.lists.close()
+
+
 @at_home
 async def test_one_issuers_list_is_no_others() -> None:
     feeds = Feeds(

@@ -281,3 +281,9 @@ def test_times_are_numbers(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", ["exp", "iat"])
 def test_times_that_must_be_there_are_missed(name: str) -> None:
     assert code_for(NOW, **{name: ...}).value.endswith("_missing")
+
+
+def test_a_clock_at_the_beginning_of_time_refuses_what_comes_later() -> None:
+    assert code_for(0) is Code.ISSUED_IN_FUTURE
+    assert code_for(0, nbf=NOW) is Code.NOT_YET_VALID
+    assert check(0, iat=0, nbf=0, exp=300).issued_at == 0

@@ -65,3 +65,11 @@ def test_a_lifetime_that_is_known_of_an_issuer_is_the_longest(
 ) -> None:
     token = replace(TOKEN, issued_at=NOW, expires_at=NOW + lifetime, known_lifetime=known)
     assert code_of(token, NORMAL) is (None if met else Code.LIFETIME_TOO_SENSITIVE)
+
+
+@pytest.mark.parametrize("signed_in", [0, 0.0, 1, NOW - 61, NOW - 60, NOW])
+def test_who_signed_in_at_the_beginning_of_time_did_so_long_ago(signed_in: float) -> None:
+    token = replace(TOKEN, identity=replace(TOKEN.identity, authenticated_at=signed_in))
+    met = NOW - signed_in <= 60
+    demanded = Requirement.of(max_authentication_age=60)
+    assert code_of(token, demanded) is (None if met else Code.AUTHENTICATION_TOO_OLD)
