@@ -60,6 +60,9 @@ def serve(path: Path) -> None:
     first = Serving(path)
     table, listen = first.table, first.settings.listen
     _raise_limit()
+    # Whoever may write to a Unix socket may connect to it: nobody does whom its mode does not name,
+    # not even before it has that mode, and no stranger reaches the admin address.
+    os.umask(os.umask(0o077) | 0o002)
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}
     if listen.path is not None:
         file = (path.parent / listen.path).absolute()
