@@ -376,6 +376,23 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path, issuer: FakeIssuer) -> None
         assert "gateway.listen: is served already" in again.stderr
 
 
+@pytest.mark.attack("MTLS-03", "API-04")
+def test_no_stranger_connects_to_its_sockets(tmp_path: Path, issuer: FakeIssuer) -> None:
+    lines = 'proxy = "caddy"\nlisten = "unix:g.sock"\nadmin = "unix:a.sock"'
+    path = write_policy(tmp_path, issuer, lines)
+    command = [sys.executable, "-m", "portvakt", "serve", "--config", str(path)]
+    # Started by whoever masks nothing.
+    process = subprocess.Popen(command, umask=0)
+    try:
+        for name, mode in (("g.sock", 0o660), ("a.sock", 0o775)):
+            file = tmp_path / name
+            until(lambda file=file: listening(file))
+            assert file.stat().st_mode & 0o777 == mode
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def test_it_speaks_tls_with_its_proxy_alone(tmp_path: Path, issuer: FakeIssuer) -> None:
     own, proxy, other = issue("127.0.0.1"), issue("proxy.test"), None
     (tmp_path / "own.pem").write_bytes(b"".join(it.bytes() for it in own.cert_chain_pems))
