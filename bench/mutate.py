@@ -76,7 +76,7 @@ TESTS = {
     ),
     "jose/jwe.py": ("tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
     "jose/algorithms.py": (f"{JOSE}algorithms.py {JOSE}jws.py", KEYS),
-    "jose/jwk_set.py": (f"{JOSE}jwk.py", "key_selection key jwks_documents"),
+    "jose/jwk_set.py": (f"{JOSE}jwk_set.py {JOSE}jwk.py", "key_selection key jwks_documents"),
     "jose/decryption_key.py": (f"{JOSE}decryption_key.py", "jwe"),
     "jose/encryption.py": (f"{JOSE}decryption_key.py", "jwe"),
     "jose/claims.py": (f"{POLICY}claims.py", "clm cache"),

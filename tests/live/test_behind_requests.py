@@ -129,6 +129,15 @@ def test_other_headers_arrive_as_they_are(proxy: Proxy) -> None:
     assert answer.seen.identity["x-portvakt-subject"] == ["test-subject"]
 
 
+@pytest.mark.attack("HTTP-08", "API-07")
+def test_no_client_is_told_what_is_for_the_api(proxy: Proxy) -> None:
+    # A client that has the signed JWT could show it to an API that it reaches past the proxy.
+    for target in ("/.well-known/oauth-protected-resource/ours", "/journal", "/healthz"):
+        for headers in ([GOOD], [FORGED], []):
+            answer = proxy.ask(*headers, target=target)
+            assert not [name for name, _ in answer.headers if name.startswith("x-portvakt")]
+
+
 @pytest.mark.attack("HTTP-10")
 @pytest.mark.parametrize(
     "listed",

@@ -21,7 +21,6 @@ else it is cancelled, and again from look to look until it is gone.
 """
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import Awaitable
 from contextlib import nullcontext, suppress
@@ -36,8 +35,6 @@ from portvakt.adapters.watch import Lease, Watch
 from portvakt.guard import Guard
 
 __all__ = ["ConnectionEnded", "Lasting"]
-
-_log: Final = logging.getLogger("portvakt")
 
 #: RFC 6455's registry: the server cannot tell at the moment, and the client may come again.
 _TRY_AGAIN_LATER: Final = 1013

@@ -93,22 +93,18 @@ class Reloader:
                 # On another thread: forging tokens to test itself takes a while.
                 after = await asyncio.to_thread(Serving, self._path, before)
             except ConfigurationError as error:
-                self._fail(before)
-                _log.error("the changed policy is not used, the one before it goes on: %s", error)
-                return False
+                return self._keeps(before, str(error))
             except Exception as error:  # noqa: BLE001  whatever it is, the old reading goes on
-                self._fail(before)
-                _log.error(
-                    "the changed policy is not used, the one before it goes on: %s",
-                    type(error).__name__,
-                )
-                return False
+                return self._keeps(before, type(error).__name__)
             after.metrics.follow(before.metrics)
             await after.guard.__aenter__()
             try:
                 await asyncio.wait_for(after.guard.warm(), PATIENCE)
             except (Unavailable, TimeoutError):
                 _log.warning("not all that the changed policy needs could be had yet; it is used")
+            except Exception as error:  # noqa: BLE001  likewise; and the file is looked at further
+                await after.guard.__aexit__(None, None, None)
+                return self._keeps(before, type(error).__name__)
             # From here on, in one step: whoever asks next is judged by the new one.
             self.serving = after
             self.generation += 1
@@ -120,9 +116,11 @@ class Reloader:
             self._keep(self._retire(before))
             return True
 
-    def _fail(self, serving: Serving) -> None:
+    def _keeps(self, serving: Serving, why: str) -> bool:
         self.broken = True
         serving.metrics.reload_failed()
+        _log.error("the changed policy is not used, the one before it goes on: %s", why)
+        return False
 
     async def _retire(self, serving: Serving) -> None:
         while serving.under_way:  # noqa: ASYNC110  a counter costs each request less than an event

@@ -9,6 +9,7 @@ import pytest
 
 from gateways import POLICY, READ, asked, issuer_of_today, write_policy
 from portvakt.gateway.reload import Reloader
+from portvakt.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -95,5 +96,30 @@ def test_what_was_not_revoked_is_admitted_after_it(tmp_path: Path, issuer: FakeI
         worker.write(memory(200_000))
         assert await worker.reloader.reload()
         assert await worker.ask(issuer.token(scopes=[READ], claims={"sub": "another"})) == 200
+
+    run(worker, work)
+
+
+@pytest.mark.attack("API-08", "DOS-09")
+def test_a_fault_while_it_gets_ready_leaves_the_one_before(
+    tmp_path: Path, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: Guard) -> None:
+        raise RuntimeError("a fault")
+
+    worker = Worker(tmp_path, issuer, memory())
+
+    async def work() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Guard, "warm", fails)
+            assert not await worker.reloader.reload()
+        assert (worker.reloader.generation, worker.reloader.broken) == (1, True)
+        # The store that both have is open still.
+        assert await worker.ask() == 200
+        await worker.revoke()
+        assert await worker.ask() == 401
+        assert await worker.reloader.reload()
+        assert (worker.reloader.generation, worker.reloader.broken) == (2, False)
+        assert await worker.ask() == 401
 
     run(worker, work)

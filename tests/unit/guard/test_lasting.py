@@ -306,7 +306,7 @@ async def test_a_token_that_expires_while_its_issuer_is_asked_is_refused() -> No
     token = structs.replace(one.decision.token, expires_at=0.0)
 
     async def said(*_: object) -> Any:
-        return token
+        return token, False
 
     cast("Any", one.guard)._ask_again = said
     assert await one.asked() is Code.TOKEN_EXPIRED
