@@ -44,6 +44,9 @@ SHARE, FEW = 0.05, 6
 #: Parts of the time, of which the first and the last are compared.
 PARTS = 6
 
+#: Processes that judge.
+WORKERS = 2
+
 #: Connections of each wrk.
 CONNECTIONS = 8
 
@@ -187,12 +190,12 @@ class Load:
                 try:
                     connection.request("GET", "/", headers=headers)
                     response = connection.getresponse()
-                    response.read()
+                    body = response.read()
                 except (OSError, HTTPException) as error:
                     connection.close()
                     self._count("proofs", 0, 0, 1, type(error).__name__)
                 else:
-                    told = f"{response.status} instead of {status}"
+                    told = f"{response.status} instead of {status} {body[:120]!r}"
                     self._count("proofs", 1, int(response.status != status), 0, told)
         connection.close()
 
@@ -213,6 +216,24 @@ def _counting(script: Path, expected: int) -> Path:
     with script.open("a") as opened:
         opened.write(COUNTING.format(expected=expected))
     return script
+
+
+def await_readiness(gateway: Served) -> None:
+    """Wait until every worker, and the operator's address, are ready.
+
+    Raises:
+        RuntimeError: if they are not within half a minute.
+    """
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://{HOST}:{gateway.admin}/readyz", timeout=10) as answer,
+        ):
+            if answer.read().count(b'"ready":true') > WORKERS:  # theirs, and that of it all
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the gateway did not get ready")
 
 
 def report(samples: dict[int, list[Sample]], names: dict[int, str], slack: float) -> bool:
@@ -284,8 +305,9 @@ def main() -> int:
     signer = Signer.generate("RS256")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
-        gateway = stack.enter_context(served(folder, signer, workers=2, core=None))
+        gateway = stack.enter_context(served(folder, signer, workers=WORKERS, core=None))
         load = Load(gateway, signer, folder, options.tokens)
+        await_readiness(gateway)
         good = soak(gateway, load, options)
     print("nothing grew, and every answer was the expected one" if good else "FAILED")
     return 0 if good else 1
