@@ -65,14 +65,10 @@ def serve(path: Path) -> None:
     # The workers read the policy for themselves; this one says what is wrong with it, once.
     first = Serving(path)
     table, listen = first.table, first.settings.listen
-<<<<<<< HEAD
     connections = _most_connections()
-=======
-    _raise_limit()
     # Whoever may write to a Unix socket may connect to it: nobody does whom its mode does not name,
     # not even before it has that mode, and no stranger reaches the admin address.
     os.umask(os.umask(0o077) | 0o002)
->>>>>>> hostile
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}
     if listen.path is not None:
         file = (path.parent / listen.path).absolute()
