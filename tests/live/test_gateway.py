@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -386,7 +387,7 @@ def test_no_stranger_connects_to_its_sockets(tmp_path: Path, issuer: FakeIssuer)
     try:
         for name, mode in (("g.sock", 0o660), ("a.sock", 0o775)):
             file = tmp_path / name
-            until(lambda file=file: listening(file))
+            until(partial(listening, file))
             assert file.stat().st_mode & 0o777 == mode
     finally:
         process.terminate()
