@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from portvakt.config.gateway import Listen
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "readable"]
 
 _log: Final = logging.getLogger("portvakt.gateway")
 
