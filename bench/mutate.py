@@ -74,7 +74,7 @@ TESTS = {
         f"{JOSE}encoding.py {JOSE}jws.py {DECODERS}",
         f"{CLAIMS} dos",
     ),
-    "jose/jwe.py": ("tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
+    "jose/jwe.py": (f"{JOSE}jwe.py tests/attacks/test_jwe.py tests/property/test_jwe.py", ""),
     "jose/algorithms.py": (f"{JOSE}algorithms.py {JOSE}jws.py", KEYS),
     "jose/jwk_set.py": (f"{JOSE}jwk_set.py {JOSE}jwk.py", "key_selection key jwks_documents"),
     "jose/decryption_key.py": (f"{JOSE}decryption_key.py", "jwe"),
