@@ -86,8 +86,8 @@ def test_proof(served: Served) -> None:
 def test_next_nonce(served: Served) -> None:
     client, possession = served.sample.client, served.sample.reference.parts.possession
     assert possession is not None
-    # As the API gave it some minutes ago, by the same key.
-    old = possession.nonce(time.time() - 200)
+    # As the API gave it half of a nonce's time ago, by the same key: of the span before this one.
+    old = possession.nonce(time.time() - 150)
     token = client.token()
     with served.reached("/me"):
         answer = served.send_request(client.request(token, url="/bound", nonce=old))

@@ -24,7 +24,8 @@ from raw_http import Answer, exchange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TOKEN: Final = ISSUER.token(scopes=["read"])
+#: Of an hour: a whole run of tests takes longer than a token usually lives.
+TOKEN: Final = ISSUER.token(scopes=["read"], claims={"exp": int(time.time()) + 3500})
 GOOD: Final = bearer(TOKEN)
 FORGED: Final = bearer(ISSUER.forged("expired", ["read"]))
 

@@ -7,6 +7,7 @@ read in two ways.
 from __future__ import annotations
 
 import json
+import time
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from behind import Header, House
 
-TOKEN: Final = ISSUER.token(scopes=["read"])
+#: Of an hour: a whole run of tests takes longer than a token usually lives.
+TOKEN: Final = ISSUER.token(scopes=["read"], claims={"exp": int(time.time()) + 3500})
 GOOD: Final = bearer(TOKEN)
 FORGED: Final = bearer(ISSUER.forged("expired", ["read"]))
 

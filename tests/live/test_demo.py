@@ -94,8 +94,9 @@ def test_one_check_left_out_fails_the_one_scene_about_it(monkeypatch: pytest.Mon
     with Demo() as running:
         # In whose hands a token is, is looked at in three places: by the rule, by the token where
         # no rule says, and by the endpoint.
-        for name in ("refuse_unproven", "confirm_certificate_of", "refuse_other_hands"):
-            monkeypatch.setattr(f"portvakt.guard.guard.{name}", lambda *_, **__: None)
+        for name in ("guard.refuse_unproven", "guard.confirm_certificate_of"):
+            monkeypatch.setattr(f"portvakt.guard.{name}", lambda *_, **__: None)
+        monkeypatch.setattr("portvakt.guard.demanding.refuse_other_hands", lambda *_, **__: None)
         assert [row.scene.id for row in play_all(running) if not row.ok] == ["bound"]
 
 

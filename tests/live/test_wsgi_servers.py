@@ -78,7 +78,8 @@ SERVERS: Final = {
 }
 
 ISSUER: Final = FakeIssuer(clock=time.time)
-HONEST: Final = ISSUER.token(scopes=["read"])
+#: Of an hour: a whole run of tests takes longer than a token usually lives.
+HONEST: Final = ISSUER.token(scopes=["read"], claims={"exp": int(time.time()) + 3500})
 FORGED: Final = ISSUER.forged("foreign-key", scopes=["read"])
 POLICY: Final = ISSUER.config(
     route=[
