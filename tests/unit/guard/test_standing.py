@@ -187,3 +187,29 @@ def test_old_news_must_do_for_a_demand_that_comes_later_as_well(how: str) -> Non
         assert judged.admitted is admitted
         if judged.refusal is not None:
             assert judged.refusal.code is Code.REVOCATION_UNAVAILABLE
+
+
+class Following(Source):
+    """A source that knows what another one knew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.revoked = self
+
+    def follow(self, other: Source) -> None:
+        self.calls.append("follow")
+        assert other is not self
+
+
+@pytest.mark.parametrize("mirrors", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("lists", [(True, True), (True, False), (False, True), (False, False)])
+def test_what_was_known_is_known_on_where_both_have_the_source(
+    mirrors: tuple[bool, bool], lists: tuple[bool, bool]
+) -> None:
+    mine = [Following() if there[0] else None for there in (mirrors, lists)]
+    theirs = [Following() if there[1] else None for there in (mirrors, lists)]
+    standing(*mine, None).follow(standing(*theirs, None))
+    for one, other in zip(mine, theirs, strict=True):
+        if one is not None:
+            assert one.calls == ([] if other is None else ["follow"])
+        assert other is None or other.calls == []

@@ -388,6 +388,19 @@ async def test_whoever_follows_another_takes_no_old_list_for_a_new_one() -> None
 
 
 @at_home
+async def test_a_list_of_ones_own_is_kept_whoever_is_followed() -> None:
+    before, after = Feeds(), Feeds()
+    before.published[LIST] = status_list(0, iat=int(NOW))
+    after.published[LIST] = status_list(1, iat=int(NOW))
+    assert await before.judged(token()) is None
+    assert await after.judged(token()) is Code.TOKEN_REVOKED
+    after.lists.follow(before.lists)
+    assert await after.judged(token(), fetch=False) is Code.TOKEN_REVOKED
+    before.lists.close()
+    after.lists.close()
+
+
+@at_home
 async def test_one_issuers_list_is_no_others() -> None:
     feeds = Feeds(
         trusted(status_lists=frozenset({LIST})), trusted(OTHER, status_lists=frozenset({LIST}))
