@@ -112,10 +112,13 @@ def sign(signer: Signer, now: int, serial: int, **further: object) -> str:
 
 def proofs(token: str, key: Signer, count: int) -> list[str]:
     """Proofs of one token, each to be used once."""
-    now = int(time.time())
     return [
         ProofBuilder(
-            key, method="GET", url="https://api.example.no/bound/1", token=token, now=now
+            key,
+            method="GET",
+            url="https://api.example.no/bound/1",
+            token=token,
+            now=int(time.time()),
         ).build()
         for _ in range(count)
     ]
@@ -202,7 +205,7 @@ def main() -> int:
         time.sleep(1)
 
         def proven(_: str) -> Path:
-            count = int(20_000 * min(options.seconds, 2.0))
+            count = int(10_000 * min(options.seconds, 2.0))  # made while the first are still young
             lines = [f"{bound} {proof}" for proof in proofs(bound, key, count)]
             return write_script(root, "proven", lines, "/bound/1")
 
