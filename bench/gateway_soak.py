@@ -25,7 +25,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -170,34 +170,42 @@ class Load:
         sent, wrong, cut, *odd = found[0]
         self._count(script.stem, int(sent), int(wrong), int(cut), " ".join(odd))
 
+    def await_admission(self) -> None:
+        """Wait until a proof is admitted: a new store takes none that is older than its memory.
+
+        Raises:
+            RuntimeError: if none is within half a minute.
+        """
+        with closing(HTTPConnection(HOST, self._port, timeout=10)) as connection:
+            end = time.monotonic() + 30
+            while (told := _send(connection, *self._proof(0)))[0] != 200:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"no proof is admitted: {told}")
+                time.sleep(0.1)
+
+    def _proof(self, number: int) -> tuple[str, str]:
+        """Make a proof, and return it with its token; the keys take turns."""
+        key, token = self._bound[number % KEYS]
+        url, now = "https://api.example.no/bound/1", int(time.time())
+        return token, ProofBuilder(key, method="GET", url=url, token=token, now=now).build()
+
     def _prove(self) -> None:
         """Send proofs, each within its time."""
         number = 0
-        connection = HTTPConnection(HOST, self._port, timeout=10)
-        while not self._end.is_set():
-            number += 1
-            key, token = self._bound[number % KEYS]
-            url, now = "https://api.example.no/bound/1", int(time.time())
-            proof = ProofBuilder(key, method="GET", url=url, token=token, now=now).build()
-            expected = [200, 401] if number % TWICE == 0 else [200]
-            for status in expected:
-                headers = {
-                    "X-Original-Method": "GET",
-                    "X-Original-Uri": "/bound/1",
-                    "Authorization": f"DPoP {token}",
-                    "DPoP": proof,
-                }
-                try:
-                    connection.request("GET", "/", headers=headers)
-                    response = connection.getresponse()
-                    body = response.read()
-                except (OSError, HTTPException) as error:
-                    connection.close()
-                    self._count("proofs", 0, 0, 1, type(error).__name__)
-                else:
-                    told = f"{response.status} instead of {status} {body[:120]!r}"
-                    self._count("proofs", 1, int(response.status != status), 0, told)
-        connection.close()
+        with closing(HTTPConnection(HOST, self._port, timeout=10)) as connection:
+            while not self._end.is_set():
+                number += 1
+                token, proof = self._proof(number)
+                for expected in (200, 401) if number % TWICE == 0 else (200,):
+                    try:
+                        status, body = _send(connection, token, proof)
+                    except (OSError, HTTPException) as error:
+                        connection.close()
+                        self._count("proofs", 0, 0, 1, type(error).__name__)
+                        self._end.wait(0.1)
+                    else:
+                        told = f"{status} instead of {expected} {body[:120]!r}"
+                        self._count("proofs", 1, int(status != expected), 0, told)
 
     def _ask(self) -> None:
         """Ask as the operator's tools do."""
@@ -210,6 +218,19 @@ class Load:
                         self._count(path, 1, int(answer.status != 200), 0, answer.status)
                 except OSError as error:
                     self._count(path, 1, 1, 0, error)
+
+
+def _send(connection: HTTPConnection, token: str, proof: str) -> tuple[int, bytes]:
+    """Ask with a proof, and return what came: the status and the body."""
+    headers = {
+        "X-Original-Method": "GET",
+        "X-Original-Uri": "/bound/1",
+        "Authorization": f"DPoP {token}",
+        "DPoP": proof,
+    }
+    connection.request("GET", "/", headers=headers)
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
 def _counting(script: Path, expected: int) -> Path:
@@ -266,7 +287,7 @@ def soak(gateway: Served, load: Load, options: argparse.Namespace) -> bool:
     began = time.monotonic()
     end = began + options.warm_up + options.minutes * 60
     with load.going(end - began + 5):
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end and gateway.process.poll() is None:
             if now >= began + (reloads + 1) * options.reload:
                 reloads += 1
                 gateway.process.send_signal(signal.SIGHUP)
@@ -275,7 +296,7 @@ def soak(gateway: Served, load: Load, options: argparse.Namespace) -> bool:
                     with suppress(FileNotFoundError):  # It ended, which is seen below.
                         series.append(look(one))
             time.sleep(1.0)
-        same = family(pid) == names
+        same = gateway.process.poll() is None and family(pid) == names
     rate = load.sent / (time.monotonic() - began)
     print(
         f"{load.sent:,} answers ({rate:,.0f} a second), {load.wrong} other than expected, "
@@ -285,7 +306,9 @@ def soak(gateway: Served, load: Load, options: argparse.Namespace) -> bool:
         print(f"  {told}")
     grew = report(samples, names, options.slack)
     if not same:
-        print("a process of the gateway ended")
+        print(f"a process of the gateway ended; the supervisor: {gateway.process.poll()}")
+        log = gateway.policy.parent / f"{gateway.port}.log"
+        print(log.read_text(errors="replace")[-4000:])
     return same and not grew and not load.wrong and not load.cut and load.sent > 0
 
 
@@ -308,6 +331,7 @@ def main() -> int:
         gateway = stack.enter_context(served(folder, signer, workers=WORKERS, core=None))
         load = Load(gateway, signer, folder, options.tokens)
         await_readiness(gateway)
+        load.await_admission()
         good = soak(gateway, load, options)
     print("nothing grew, and every answer was the expected one" if good else "FAILED")
     return 0 if good else 1
