@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-def run(repository: Path, *command: str, endings: tuple[int, ...] = (0,)) -> str:
+def run(repository: Path, *command: str) -> str:
     result = subprocess.run(
         [sys.executable, *command],
         cwd=repository,
@@ -17,7 +17,7 @@ def run(repository: Path, *command: str, endings: tuple[int, ...] = (0,)) -> str
         timeout=120,
         check=False,
     )
-    assert result.returncode in endings, result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
@@ -68,11 +68,8 @@ def test_a_crowd_at_the_gateway_keeps_no_honest_client_out(repository: Path) -> 
 def test_the_gateway_read_anew_under_load_answers_as_expected(repository: Path) -> None:
     # Too short for the memories to fill, so memory may rise; nothing else may.
     short = ("--minutes", "0.1", "--warm-up", "2", "--reload", "2", "--tokens", "200")
-    found = run(repository, "bench/gateway_soak.py", *short, "--slack", "64", endings=(0, 1))
-    assert " 0 cut; 3 reloads" in found
-    # Where the disk is busy for longer than a store may take, proofs are refused: that is all.
-    others = [one for one in found.splitlines() if " instead of " in one]
-    assert [one for one in others if " proofs: 503 instead of " not in one] == []
+    found = run(repository, "bench/gateway_soak.py", *short, "--slack", "64")
+    assert " 0 other than expected, 0 cut; 3 reloads" in found
 
 
 def test_what_a_guard_adds_to_a_route_can_be_measured(repository: Path) -> None:
