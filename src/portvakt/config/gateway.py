@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from portvakt.config.gateway_schema import FIELDS, FORMS, GatewayTable, IdentityTable
-from portvakt.config.problems import Problems
+from portvakt.config.problems import Problems, must_be_one_of
 from portvakt.config.secrets import check_secret
 from portvakt.config.store_schema import StoreTable
 from portvakt.http.forwarded import UNIX, Network, Proxies, RefusedNetwork, network_of
@@ -144,9 +143,7 @@ def check_gateway(
 
 def _flaws_of_words(table: GatewayTable) -> Iterator[tuple[str, str]]:
     if table.proxy not in PRESETS:
-        near = get_close_matches(table.proxy.lower()[:64], PRESETS, n=1)
-        message = f"must be one of {', '.join(PRESETS)}"
-        yield "proxy", f"{message}; did you mean {near[0]}?" if near else message
+        yield "proxy", must_be_one_of(PRESETS, table.proxy)
     if not 1 <= table.workers <= MAX_WORKERS:
         yield "workers", f"must be between 1 and {MAX_WORKERS}"
     for name, (least, most) in _SECONDS.items():
@@ -156,17 +153,10 @@ def _flaws_of_words(table: GatewayTable) -> Iterator[tuple[str, str]]:
 
 def _flaws_of_identity(table: IdentityTable) -> Iterator[tuple[str, str]]:
     if table.form not in FORMS:
-        near = get_close_matches(table.form.lower()[:64], FORMS, n=1)
-        message = f"must be one of {', '.join(FORMS)}"
-        yield "identity.form", f"{message}; did you mean {near[0]}?" if near else message
+        yield "identity.form", must_be_one_of(FORMS, table.form)
     for index, name in enumerate(table.fields):
         if name not in FIELDS:
-            near = get_close_matches(name.lower()[:64], FIELDS, n=1)
-            message = f"must be one of {', '.join(FIELDS)}"
-            yield (
-                f"identity.fields[{index}]",
-                f"{message}; did you mean {near[0]}?" if near else message,
-            )
+            yield f"identity.fields[{index}]", must_be_one_of(FIELDS, name)
         elif name in table.fields[:index]:
             yield f"identity.fields[{index}]", "is there already"
     if table.form == "jwt" and table.key is UNSET:

@@ -1,12 +1,14 @@
 """All that is wrong with one policy: each thing with its place, and where that comes from."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NoReturn
 
 from portvakt.config.lines import locate
 from portvakt.config.place import shown, upwards
 from portvakt.errors import ConfigurationError, Problem
 
-__all__ = ["Problems"]
+__all__ = ["Problems", "must_be_one_of"]
 
 
 class Problems:
@@ -83,3 +85,11 @@ class Problems:
             if line is None:
                 line = lines.get(one)
         return Problem(shown(place), message, line)
+
+
+def must_be_one_of(known: Iterable[str], word: str) -> str:
+    """Say which words there are, and which one may have been meant."""
+    words = tuple(known)
+    near = get_close_matches(word.lower()[:64], words, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"must be one of {', '.join(words)}{meant}"

@@ -1,12 +1,11 @@
 """The ``[proxy]`` table → who may speak for the client."""
 
 import re
-from difflib import get_close_matches
 from typing import Final
 
 from msgspec import UNSET
 
-from portvakt.config.problems import Problems
+from portvakt.config.problems import Problems, must_be_one_of
 from portvakt.config.proxy_schema import ProxyTable
 from portvakt.http.forwarded import FORMS, UNIX, Network, Proxies, RefusedNetwork, network_of
 
@@ -52,9 +51,7 @@ def compile_proxies(table: ProxyTable, problems: Problems) -> Proxies | None:
 def _header_flaws(table: ProxyTable) -> list[tuple[str, str]]:
     form, header = table.client_certificate, table.client_certificate_header
     if form not in FORMS:
-        near = get_close_matches(form.lower()[:64], FORMS, n=1)
-        message = f"must be one of {', '.join(FORMS)}"
-        return [("client_certificate", f"{message}; did you mean {near[0]}?" if near else message)]
+        return [("client_certificate", must_be_one_of(FORMS, form))]
     if header is UNSET:
         return []
     if not _HEADER.fullmatch(header):

@@ -6,13 +6,12 @@ have written down.
 """
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
 from portvakt.config.place import below
-from portvakt.config.problems import Problems
+from portvakt.config.problems import Problems, must_be_one_of
 from portvakt.config.route_schema import CARRIED, RouteTable, RuleTable
 from portvakt.config.schema import ApiTable
 from portvakt.errors import ConfigurationError, said_of
@@ -130,9 +129,7 @@ class Demands:
             return None
         if stated in SENDER_CONSTRAINTS:
             return stated
-        near = get_close_matches(stated.lower()[:64], SENDER_CONSTRAINTS, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        self._problems.add(place, f"must be one of {', '.join(SENDER_CONSTRAINTS)}{meant}")
+        self._problems.add(place, must_be_one_of(SENDER_CONSTRAINTS, stated))
         return None
 
     def scopes(self, values: Iterable[str], place: str) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """What is wrong with the ``[telemetry]`` table, as far as it alone tells."""
 
 import re
-from difflib import get_close_matches
 
 from msgspec import UNSET
 
-from portvakt.config.problems import Problems
+from portvakt.config.problems import Problems, must_be_one_of
 from portvakt.config.telemetry_schema import (
     ADMITTED,
     EXPORTERS,
@@ -27,7 +26,7 @@ def check_telemetry(table: TelemetryTable, problems: Problems) -> None:
         _check_log(table.log, problems)
     for index, name in enumerate(table.metrics):
         if name not in EXPORTERS:
-            _one_of(name, EXPORTERS, f"telemetry.metrics[{index}]", problems)
+            problems.add(f"telemetry.metrics[{index}]", must_be_one_of(EXPORTERS, name))
         elif name in table.metrics[:index]:
             problems.add(f"telemetry.metrics[{index}]", "is there already")
     if table.traceparent and not table.traces:
@@ -38,17 +37,11 @@ def _check_log(log: LogTable, problems: Problems) -> None:
     if log.to is not UNSET and log.file is not UNSET:
         problems.add("telemetry.log.file", "and to are two places: state one")
     if log.to is not UNSET and log.to not in LOG_TO:
-        _one_of(log.to, LOG_TO, "telemetry.log.to", problems)
+        problems.add("telemetry.log.to", must_be_one_of(LOG_TO, log.to))
     if not re.fullmatch(ADMITTED, log.admitted):
         problems.add("telemetry.log.admitted", 'must be "all", "none" or a share, as "1%"')
     if not 1 <= log.buffer <= MOST_BUFFER:
         problems.add("telemetry.log.buffer", f"must be between 1 and {MOST_BUFFER}")
-
-
-def _one_of(name: str, known: tuple[str, ...], place: str, problems: Problems) -> None:
-    near = get_close_matches(name.lower()[:64], known, n=1)
-    message = f"must be one of {', '.join(known)}"
-    problems.add(place, f"{message}; did you mean {near[0]}?" if near else message)
 
 
 def share_of(admitted: str) -> float:
