@@ -171,17 +171,11 @@ class Methods:
                 yield Problem(name, f"has a requirement, and is no method of the server{meant}")
 
 
-class Server(grpc.Server):
-    """A blocking server whose methods are checked when it starts.
+class _Checked:
+    """What both servers do alike: note the methods that they are given, and pass them on."""
 
-    Parameters:
-        server: the server, which has the guard's interceptor.
-        methods: what is known of its methods.
-    """
-
-    def __init__(self, server: grpc.Server, methods: Methods) -> None:
-        self._server = server
-        self._methods = methods
+    _server: grpc.Server | grpc.aio.Server
+    _methods: Methods
 
     def add_generic_rpc_handlers(
         self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
@@ -205,6 +199,21 @@ class Server(grpc.Server):
     def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
         """Listen with TLS; returns the port."""
         return self._server.add_secure_port(address, server_credentials)
+
+
+class Server(_Checked, grpc.Server):
+    """A blocking server whose methods are checked when it starts.
+
+    Parameters:
+        server: the server, which has the guard's interceptor.
+        methods: what is known of its methods.
+    """
+
+    _server: grpc.Server
+
+    def __init__(self, server: grpc.Server, methods: Methods) -> None:
+        self._server = server
+        self._methods = methods
 
     def start(self) -> None:
         """Check that no method is forgotten, and start.
@@ -224,7 +233,7 @@ class Server(grpc.Server):
         return self._server.wait_for_termination(timeout)
 
 
-class AioServer(grpc.aio.Server):
+class AioServer(_Checked, grpc.aio.Server):
     """An asyncio server whose methods are checked when it starts; the guard lives on its loop.
 
     Parameters:
@@ -233,34 +242,13 @@ class AioServer(grpc.aio.Server):
         guard: the guard.
     """
 
+    _server: grpc.aio.Server
+
     def __init__(self, server: grpc.aio.Server, methods: Methods, guard: Guard) -> None:
         self._server = server
         self._methods = methods
         self._guard = guard
         self._entered = False
-
-    def add_generic_rpc_handlers(
-        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
-    ) -> None:
-        """Add handlers whose methods nobody can list: without a rule they are refused."""
-        handlers = tuple(generic_rpc_handlers)
-        self._methods.hide(handlers)
-        self._server.add_generic_rpc_handlers(handlers)
-
-    def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, Handler]
-    ) -> None:
-        """Add the methods of a service, as generated code does."""
-        self._methods.register(service_name, method_handlers)
-        self._server.add_registered_method_handlers(service_name, method_handlers)
-
-    def add_insecure_port(self, address: str) -> int:
-        """Listen without TLS; returns the port."""
-        return self._server.add_insecure_port(address)
-
-    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
-        """Listen with TLS; returns the port."""
-        return self._server.add_secure_port(address, server_credentials)
 
     async def start(self) -> None:
         """Check that no method is forgotten, let the guard do its work on this loop, and start.
