@@ -23,11 +23,11 @@ from msgspec import UNSET, Struct
 
 from portvakt.errors import ConfigurationError, Unavailable
 from portvakt.gateway.forward_auth import Answer, rendered
+from portvakt.gateway.reading import Reading
 from portvakt.gateway.reload import Reloader
-from portvakt.gateway.reports import end_with, read_reports, snapshots
-from portvakt.gateway.serving import Serving, secret_of
+from portvakt.gateway.reports import Report, end_with, read_reports, snapshots
 from portvakt.http.response import problem
-from portvakt.stores.memory import MemoryStore
+from portvakt.stores.urls import MEMORY, scheme_of
 from portvakt.telemetry.prometheus import CONTENT_TYPE, render
 
 if TYPE_CHECKING:
@@ -91,24 +91,21 @@ class Admin:
 
     def __init__(self, path: Path, reports: Path) -> None:
         self._reports = reports
-        first = Serving(path)
-        self._signer = first.signer
-        self._token = secret_of(first.policy, first.table.admin_token, "gateway.admin_token")
-        pushed = any(
-            table.events is not UNSET and table.events.push
-            for table in first.policy.configuration.issuer
-        )
+        reading = Reading(path)
+        self.listen = reading.settings.admin
+        self._token = reading.admin_token
+        tables, store = reading.policy.configuration, reading.policy.configuration.store
+        pushed = any(one.events is not UNSET and one.events.push for one in tables.issuer)
         # Only who writes to the store needs a guard here; the memory of one process is another's.
-        writes = not isinstance(first.guard.parts.store, MemoryStore | None)
-        self.reloader = Reloader(path) if writes and (self._token or pushed) else None
+        shared = store is not UNSET and scheme_of(store.url) != MEMORY
+        self.reloader = Reloader(path) if shared and (self._token or pushed) else None
         self._pages: dict[str, tuple[str, Callable[[Any, Any], Awaitable[Answer]]]] = {
             "/healthz": ("GET", self._healthz),
             "/readyz": ("GET", self._readyz),
             "/metrics": ("GET", self._metrics),
             "/status": ("GET", self._status),
+            "/.well-known/jwks.json": ("GET", self._jwks),
         }
-        if self._signer is not None:
-            self._pages["/.well-known/jwks.json"] = ("GET", self._jwks)
         if self._token is not None:
             self._pages["/revoke"] = ("POST", self._revoke)
         if pushed and self.reloader is not None:
@@ -133,11 +130,14 @@ class Admin:
             protocol.response_empty(answer.status, answer.headers)
 
     async def _healthz(self, _scope: Any, _protocol: Any) -> Answer:
-        alive = any(report.alive for report in read_reports(self._reports))
-        return Answer(200, _TEXT, b"ok\n") if alive else Answer(503, _TEXT, b"no worker answers\n")
+        return (
+            Answer(200, _TEXT, b"ok\n")
+            if self._alive()
+            else Answer(503, _TEXT, b"no worker answers\n")
+        )
 
     async def _readyz(self, _scope: Any, _protocol: Any) -> Answer:
-        alive = [report for report in read_reports(self._reports) if report.alive]
+        alive = self._alive()
         ready = bool(alive) and all(report.ready for report in alive)
         told = {
             "ready": ready,
@@ -153,7 +153,7 @@ class Admin:
         return Answer(200 if ready else 503, _JSON, msgspec.json.encode(told))
 
     async def _status(self, _scope: Any, _protocol: Any) -> Answer:
-        alive = [report for report in read_reports(self._reports) if report.alive]
+        alive = self._alive()
         told = [
             {name: getattr(one, name) for name in ("pid", "at", "generation", "broken", "health")}
             for one in alive
@@ -165,7 +165,9 @@ class Admin:
         return Answer(200, [("content-type", CONTENT_TYPE), ("cache-control", "no-store")], page)
 
     async def _jwks(self, _scope: Any, _protocol: Any) -> Answer:
-        keys = [] if self._signer is None else [self._signer.public_jwk()]
+        # While a policy is read again, workers may sign with two keys for a moment.
+        told = [report.identity_key for report in self._alive()]
+        keys = [key for at, key in enumerate(told) if key is not None and key not in told[:at]]
         return Answer(200, _JSON, msgspec.json.encode({"keys": keys}))
 
     async def _revoke(self, scope: Any, protocol: Any) -> Answer:
@@ -205,6 +207,9 @@ class Admin:
         kind = scope.headers.get("content-type")
         return rendered(await self.reloader.serving.guard.receive_event(octets, kind))
 
+    def _alive(self) -> list[Report]:
+        return [report for report in read_reports(self._reports) if report.alive]
+
     def _shows_token(self, headers: Any) -> bool:
         shown = [value for name, value in headers.items() if name == "authorization"]
         if len(shown) != 1 or self._token is None or shown[0][:7].lower() != "bearer ":
@@ -229,7 +234,7 @@ def run_admin(path: Path, reports: Path) -> None:
 
 async def _serve(path: Path, reports: Path) -> None:
     admin = Admin(path, reports)
-    listen = Serving(path).settings.admin
+    listen = admin.listen
     if listen is None:
         return
     where: dict[str, Any] = {"address": listen.host, "port": listen.port}

@@ -23,7 +23,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from portvakt.errors import ConfigurationError, Problem
-from portvakt.gateway.forward_auth import folds_to_override
+from portvakt.gateway.forward_auth import folded, folds_to_override
 from portvakt.gateway.identity import PREFIX
 from portvakt.http.certificate import NotCertificate
 from portvakt.http.forwarded import FORMS
@@ -52,7 +52,6 @@ SERVICE: Final = "envoy.service.auth.v3.Authorization"
 #: A target that is a path. Envoy has no other to ask about, but for CONNECT.
 _TARGET: Final = re.compile(r"/[^\x00-\x20\x7f-\x9f#]*")
 
-_NEITHER_LETTER_NOR_DIGIT: Final = re.compile(r"[^0-9a-z]")
 
 #: ``OVERWRITE_IF_EXISTS_OR_ADD``: what was there before is gone, however often it was there.
 _OVERWRITE: Final = 2
@@ -207,7 +206,7 @@ def _admitted(
     """
     told = {name.lower(): value for name, value in identity}
     stated = [(name, value) for name, value in told.items() if value]
-    sent = {name.lower() for name, _ in request.headers if _folded(name).startswith(PREFIX)}
+    sent = {name.lower() for name, _ in request.headers if folded(name.lower()).startswith(PREFIX)}
     removed = (sent | told.keys()) - {name for name, _ in stated}
     response = CheckResponse(
         status={"code": _OK},
@@ -245,8 +244,3 @@ def _options(headers: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         }
         for name, value in headers
     ]
-
-
-def _folded(name: str) -> str:
-    """Return a name as WSGI and its like fold it: all that is no letter or digit is one sign."""
-    return _NEITHER_LETTER_NOR_DIGIT.sub("-", name.lower())

@@ -8,6 +8,7 @@ client's own, and the guard judges them as in any request.
 
 from __future__ import annotations
 
+import logging
 import re
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from portvakt.http.forwarded import Proxies
     from portvakt.http.presets import Preset
 
-__all__ = ["Answer", "ForwardAuth", "folds_to_identity", "folds_to_override", "rendered"]
+__all__ = ["Answer", "ForwardAuth", "folded", "folds_to_identity", "folds_to_override", "rendered"]
+
+_log: Final = logging.getLogger("portvakt.gateway")
 
 #: The proxy's own secret, in lower case.
 SECRET_HEADER: Final = "x-portvakt-secret"  # noqa: S105  its name
@@ -139,6 +142,11 @@ class ForwardAuth:
                 believed = self._proxies.trusts(peer)
                 if len(self._peers) < _MAX_PEERS:
                     self._peers[peer or ""] = believed
+                    if not believed:
+                        # Once for each: whoever set trusted wrong looks for this line.
+                        _log.warning(
+                            "not the proxy of [gateway] trusted, so not answered: %a", peer
+                        )
             if not believed:
                 return False
         if self._secret is not None:
@@ -151,15 +159,17 @@ class ForwardAuth:
         method = target = None
         flaw = None
         for name, value in headers:
+            if name[0] != "x":
+                continue  # All that is looked for here begins so.
             if name == self._method:
                 flaw = flaw or (None if method is None else "the proxy repeats the method")
                 method = value
             elif name == self._target:
                 flaw = flaw or (None if target is None else "the proxy repeats the target")
                 target = value
-            elif name[0] == "x" and name[2:10] == "portvakt" and folds_to_identity(name):
+            elif name[2:10] == "portvakt" and folds_to_identity(name):
                 flaw = flaw or "a header would be taken for one that tells who was admitted"
-            elif name[0] == "x" and "method" in name and folds_to_override(name):
+            elif "method" in name and folds_to_override(name):
                 flaw = flaw or "a header would be taken for one that overrides the method"
         if method is None or target is None:
             flaw = flaw or f"the proxy did not write {self._method} and {self._target}"
@@ -196,13 +206,18 @@ _FOLDED: Final = re.compile(r"[^a-z0-9]")
 _PLAIN: Final = re.compile(r"[a-z0-9-]+")
 
 
+def folded(name: str) -> str:
+    """Return the one spelling of all names, in lower case, that some server reads as the same."""
+    return _FOLDED.sub("-", name)
+
+
 def folds_to_identity(name: str) -> bool:
     """Whether a header, in lower case, is another spelling of an identity header.
 
     ``x_portvakt_subject`` and ``x-portvakt-subject`` are the same to WSGI, CGI and some proxies.
     The plain spelling is none: proxies write over it, or take it away.
     """
-    return _FOLDED.sub("-", name).startswith(PREFIX) and not _PLAIN.fullmatch(name)
+    return folded(name).startswith(PREFIX) and not _PLAIN.fullmatch(name)
 
 
 def folds_to_override(name: str) -> bool:
@@ -210,7 +225,7 @@ def folds_to_override(name: str) -> bool:
 
     The plain spelling is none: the guard refuses it.
     """
-    return name not in OVERRIDES and _FOLDED.sub("-", name) in OVERRIDES
+    return name not in OVERRIDES and folded(name) in OVERRIDES
 
 
 def rendered(response: Response) -> Answer:

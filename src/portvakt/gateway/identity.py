@@ -8,6 +8,8 @@ one for the other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 from uuid import uuid4
@@ -87,7 +89,39 @@ _FIELDS: Final[dict[str, Callable[[AccessToken], object]]] = {
 }
 
 
-class IdentityHeaders:
+class _Remembering(ABC):
+    """Tells it again in the same words, for as long as it is the very same token and they hold."""
+
+    def __init__(self) -> None:
+        self._remembered: dict[int, tuple[AccessToken, float, Headers]] = {}
+
+    @property
+    @abstractmethod
+    def nobody(self) -> Headers:
+        """The headers of a request that nobody is known to have made."""
+
+    @abstractmethod
+    def _make(self, token: AccessToken, now: float) -> tuple[Headers, float]:
+        """Return the headers for a token, and until when they serve."""
+
+    def tell(self, token: AccessToken | None, now: float) -> Headers | None:
+        """Return the headers for an admitted request; None if they would be too long."""
+        if token is None:
+            return self.nobody
+        remembered = self._remembered.get(id(token))
+        # The token is kept with it, so no other object can have the same identity meanwhile.
+        if remembered is not None and remembered[0] is token and now < remembered[1]:
+            return remembered[2]
+        headers, until = self._make(token, now)
+        if sum(len(value) for _, value in headers) > MAX_OCTETS:
+            return None
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[id(token)] = token, until, headers
+        return headers
+
+
+class IdentityHeaders(_Remembering):
     """Tells it in one header for each field, percent-encoded where a value is not plain ASCII.
 
     Every field has its header in every answer, an empty one where the token does not say it: a
@@ -98,29 +132,24 @@ class IdentityHeaders:
     """
 
     def __init__(self, fields: Iterable[str]) -> None:
+        super().__init__()
         self._fields = tuple((_header_of(name), _FIELDS[name]) for name in fields)
         self._nobody: Headers = [(name, "") for name, _ in self._fields]
-        self._remembered: dict[int, tuple[AccessToken, Headers]] = {}
 
-    def tell(self, token: AccessToken | None, now: float) -> Headers | None:  # noqa: ARG002  the port
-        """Return the headers, remembered for as long as it is the very same token."""
-        if token is None:
-            return self._nobody
-        remembered = self._remembered.get(id(token))
-        # The token is kept with it, so no other object can have the same identity meanwhile.
-        if remembered is not None and remembered[0] is token:
-            return remembered[1]
-        headers = [(name, _encoded(find(token))) for name, find in self._fields]
-        if sum(len(value) for _, value in headers) > MAX_OCTETS:
-            return None
-        if len(self._remembered) >= _MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[id(token)] = token, headers
-        return headers
+    @property
+    def nobody(self) -> Headers:
+        """Every header, empty."""
+        return self._nobody
+
+    def _make(self, token: AccessToken, _now: float) -> tuple[Headers, float]:
+        return [(name, _encoded(find(token))) for name, find in self._fields], inf
 
 
-class IdentityJwt:
+class IdentityJwt(_Remembering):
     """Tells it in one JWT, in the header ``X-Portvakt-Token``.
+
+    One JWT serves a token until half of its time is over. In the leeway after the token's own end
+    it has ended too: the API has a leeway of its own, or refuses.
 
     Parameters:
         fields: names of fields.
@@ -135,6 +164,7 @@ class IdentityJwt:
     def __init__(
         self, fields: Iterable[str], signer: Signer, issuer: str, audience: str, lifetime: float
     ) -> None:
+        super().__init__()
         self._fields = tuple((name, _FIELDS[name]) for name in fields)
         self._signer = signer
         self._named = {"iss": issuer, "aud": audience}
@@ -142,36 +172,25 @@ class IdentityJwt:
         if signer.kid is not None:
             self._header["kid"] = signer.kid
         self._lifetime = lifetime
-        self._remembered: dict[int, tuple[AccessToken, float, Headers]] = {}
 
-    def tell(self, token: AccessToken | None, now: float) -> Headers | None:
-        """Return the header. One JWT serves a token until half of its time is over."""
-        if token is None:
-            return [(self.HEADER, "")]
-        remembered = self._remembered.get(id(token))
-        if remembered is not None and remembered[0] is token and now < remembered[1]:
-            return remembered[2]
-        jwt = self._sign(token, now)
-        if len(jwt) > MAX_OCTETS:
-            return None
-        headers = [(self.HEADER, jwt)]
-        if len(self._remembered) >= _MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[id(token)] = token, now + self._lifetime / 2, headers
-        return headers
+    @property
+    def nobody(self) -> Headers:
+        """The header, empty."""
+        return [(self.HEADER, "")]
 
-    def _sign(self, token: AccessToken, now: float) -> str:
+    def _make(self, token: AccessToken, now: float) -> tuple[Headers, float]:
         claims: dict[str, Any] = {
             **self._named,
             "iat": int(now),
-            "exp": int(min(now + self._lifetime, token.expires_at + 1)),
+            "exp": int(min(now + self._lifetime, token.expires_at)),
             "jti": uuid4().hex,
         }
         for name, find in self._fields:
             value = find(token)
             if value is not None:
                 claims[_CLAIMS.get(name, name)] = value if isinstance(value, int) else str(value)
-        return sign_compact(self._header, claims, self._signer)
+        jwt = sign_compact(self._header, claims, self._signer)
+        return [(self.HEADER, jwt)], now + self._lifetime / 2
 
 
 #: Claims that have a registered name (RFC 7519, 8693); "iss" and "jti" are the JWT's own.

@@ -79,9 +79,7 @@ class Reloader:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
-            stamp = _stamp_of(self._path)
-            if stamp != self._stamp:
-                self._stamp = stamp
+            if _stamp_of(self._path) != self._stamp:
                 await self.reload()
 
     async def reload(self) -> bool:
@@ -97,13 +95,14 @@ class Reloader:
             except Exception as error:  # noqa: BLE001  whatever it is, the old reading goes on
                 return self._keeps(before, type(error).__name__)
             after.metrics.follow(before.metrics)
-            await after.guard.__aenter__()
             try:
+                await after.guard.__aenter__()
                 await asyncio.wait_for(after.guard.warm(), PATIENCE)
             except (Unavailable, TimeoutError):
                 _log.warning("not all that the changed policy needs could be had yet; it is used")
             except Exception as error:  # noqa: BLE001  likewise; and the file is looked at further
-                await after.guard.__aexit__(None, None, None)
+                with suppress(Exception):
+                    await after.guard.__aexit__(None, None, None)
                 return self._keeps(before, type(error).__name__)
             # From here on, in one step: whoever asks next is judged by the new one.
             self.serving = after
@@ -111,7 +110,7 @@ class Reloader:
             self.broken = False
             _log.warning("the policy was read again: generation %d", self.generation)
             for name in _AT_START:
-                if getattr(after.table, name) != getattr(before.table, name):
+                if getattr(after.reading.table, name) != getattr(before.reading.table, name):
                     _log.warning("gateway.%s changed: it takes effect at the next start", name)
             self._keep(self._retire(before))
             return True

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from portvakt.gateway.reload import Reloader
     from portvakt.guard.health import Health
 
 __all__ = [
@@ -53,6 +54,8 @@ class Report(Struct, frozen=True):
         broken: whether it could not use the file when it read it last.
         health: how current all is that it decides by.
         metrics: what it counted.
+        identity_key: the public key, as a JWK, that it signs who was admitted with; None where
+            headers tell it.
     """
 
     pid: int
@@ -62,11 +65,12 @@ class Report(Struct, frozen=True):
     broken: bool
     health: dict[str, Any]
     metrics: Snapshot
+    identity_key: dict[str, Any] | None = None
 
     @property
     def alive(self) -> bool:
         """Whether the process told something lately."""
-        return 0 <= time.time() - self.at + FRESH <= 2 * FRESH
+        return abs(time.time() - self.at) <= FRESH
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -123,8 +127,21 @@ async def end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def this_process(
-    health: Health, generation: int, metrics: Snapshot, *, ready: bool, broken: bool
-) -> Report:
-    """Return the report of this process."""
-    return Report(os.getpid(), time.time(), ready, generation, broken, health_data(health), metrics)
+def this_process(reloader: Reloader) -> Report:
+    """Return the report of this process.
+
+    Parameters:
+        reloader: what it answers by.
+    """
+    serving = reloader.serving
+    health, signer = serving.guard.health(), serving.reading.signer
+    return Report(
+        pid=os.getpid(),
+        at=time.time(),
+        ready=health.ready,
+        generation=reloader.generation,
+        broken=reloader.broken,
+        health=health_data(health),
+        metrics=serving.metrics.snapshot(),
+        identity_key=None if signer is None else signer.public_jwk(),
+    )

@@ -51,13 +51,14 @@ class Worker:
         self._parent = os.getppid()
         self._grpc: Any = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self._by_socket = self.reloader.serving.settings.listen.path is not None
+        self._by_socket = self.reloader.serving.reading.settings.listen.path is not None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready, before the first connection is taken."""
         loop.run_until_complete(self.reloader.open())
-        if self.reloader.serving.settings.ext_authz is not None:
-            loop.run_until_complete(self._serve_grpc(self.reloader.serving.settings.ext_authz))
+        envoy = self.reloader.serving.reading.settings.ext_authz
+        if envoy is not None:
+            loop.run_until_complete(self._serve_grpc(envoy))
         loop.add_signal_handler(signal.SIGHUP, self.reloader.hurry)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # See serve().
         self._tasks = loop.create_task(self._tell()), loop.create_task(end_with(self._parent))
@@ -67,7 +68,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         if self._grpc is not None:
-            loop.run_until_complete(self._grpc.stop(self.reloader.serving.table.grace))
+            loop.run_until_complete(self._grpc.stop(self.reloader.serving.reading.table.grace))
         loop.run_until_complete(self.reloader.close())
         self._report()
 
@@ -96,13 +97,8 @@ class Worker:
     def _report(self) -> None:
         if self._reports is None:
             return
-        reloader = self.reloader
-        health, counted = reloader.serving.guard.health(), reloader.serving.metrics.snapshot()
-        report = this_process(
-            health, reloader.generation, counted, ready=health.ready, broken=reloader.broken
-        )
         try:
-            write_report(self._reports, report)
+            write_report(self._reports, this_process(self.reloader))
         except OSError as error:
             _log.error("the admin address cannot be told: %s", type(error).__name__)
 
@@ -140,11 +136,10 @@ def readable(sent: Any) -> list[tuple[str, str]]:
         sent: the headers as Granian gives them.
     """
     headers: list[tuple[str, str]] = sent.items()
-    names = sent.keys()
-    # Each name is there once; the comparison of lengths is all that nearly every request costs.
+    # Its length is that of its names; to compare the two is all that nearly every request costs.
     found = dict(headers)
-    if len(names) != len(found):
-        headers += [(name, _UNREADABLE) for name in names if name not in found]
+    if len(sent) != len(found):
+        headers += [(name, _UNREADABLE) for name in sent if name not in found]
     return headers
 
 

@@ -63,8 +63,8 @@ def serve(path: Path) -> None:
     # waits, where it would otherwise end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # The workers read the policy for themselves; this one says what is wrong with it, once.
-    first = Serving(path)
-    table, listen = first.table, first.settings.listen
+    reading = Serving(path).reading
+    table, listen, admin = reading.table, reading.settings.listen, reading.settings.admin
     connections = _most_connections()
     # Whoever may write to a Unix socket may connect to it: nobody does whom its mode does not name,
     # not even before it has that mode, and no stranger reaches the admin address.
@@ -95,13 +95,11 @@ def serve(path: Path) -> None:
         workers_kill_timeout=max(1, int(table.grace)),
     )
     server.listen_for_reloads()
-    with_admin = first.settings.admin is not None
-    if first.settings.admin is not None and first.settings.admin.path is not None:
-        _make_room((path.parent / first.settings.admin.path).absolute(), "gateway.admin")
-    del first
+    if admin is not None and admin.path is not None:
+        _make_room((path.parent / admin.path).absolute(), "gateway.admin")
     with tempfile.TemporaryDirectory(prefix="portvakt-") as folder:
         reports = Path(folder)
-        if with_admin:
+        if admin is not None:
             server.accompany(partial(run_admin, path, reports))
         # The types of Granian know functions alone.
         loader: Any = partial(Worker, path, reports)

@@ -10,9 +10,10 @@ import pytest
 from certificates import STATED, der_of, digest_of, issue
 from gateways import READ, asked
 from portvakt.gateway.forward_auth import Answer, ForwardAuth, folds_to_identity
-from portvakt.gateway.identity import IdentityHeaders
+from portvakt.gateway.identity import PREFIX, IdentityHeaders
 from portvakt.http.forwarded import UNIX, Proxies, network_of
 from portvakt.http.presets import PRESETS
+from portvakt.oauth.bearer import OVERRIDES
 from portvakt.testing import FakeClient, FakeIssuer
 
 if TYPE_CHECKING:
@@ -130,6 +131,16 @@ class TestWhoAsks:
             assert found.status == 403
             assert b"answers its proxy only" in found.body
 
+    def test_who_is_not_answered_is_said_once(
+        self, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        auth = front(issuer)
+        for _ in range(3):
+            answer(auth, asked("/healthz", form="forwarded"), "10.0.0.2")
+        assert [one.getMessage() for one in caplog.records] == [
+            "not the proxy of [gateway] trusted, so not answered: '10.0.0.2'"
+        ]
+
     def test_a_unix_socket_is_enough(self, issuer: FakeIssuer) -> None:
         headers = asked("/journal/1", issuer.token(scopes=[READ]), form="forwarded")
         assert answer(front(issuer, trusted=[UNIX]), headers, UNIX).status == 200
@@ -222,6 +233,12 @@ class TestWhatWasAsked:
     def test_no_other_header_is_taken_for_an_override(self, issuer: FakeIssuer, name: str) -> None:
         headers = asked("/journal/1", issuer.token(scopes=[READ]), form="forwarded")
         assert answer(front(issuer), [*headers, (name, "DELETE")]).status == 200
+
+
+def test_all_headers_that_are_looked_for_begin_alike() -> None:
+    """So that the others are passed over at their first letter."""
+    named = {name for preset in PRESETS.values() for name in (preset.method, preset.target)}
+    assert {name[0] for name in named | OVERRIDES | {PREFIX}} == {"x"}
 
 
 class TestIdentityFromOutside:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from portvakt.gateway.rsgi import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Headers:
@@ -13,8 +18,11 @@ class _Headers:
     def __init__(self, *lines: tuple[str, str]) -> None:
         self._lines = lines
 
-    def keys(self) -> list[str]:
-        return list(dict(self._lines))
+    def __len__(self) -> int:
+        return len(dict(self._lines))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self._lines))
 
     def items(self) -> list[tuple[str, str]]:
         return [(name, value) for name, value in self._lines if value.isascii()]
